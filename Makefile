@@ -1,0 +1,52 @@
+# make demo and make test need Python and Docker, and nothing else: they make their own .venv.
+
+PYTHON ?= python3
+BIN := .venv/bin
+WORKERS ?= auto
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test soak lint format bench bench-reset clean
+
+help:  ## list what can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1|/' | column -t -s '|'
+
+.venv/ready: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(BIN)/pip install --quiet --disable-pip-version-check --group dev --editable .
+	@touch $@
+
+demo: .venv/ready  ## run the suite of the worked example, app/, in parallel
+	$(BIN)/pytest tests/app -n $(WORKERS) $(ARGS)
+
+test: .venv/ready lint  ## run all tests and checks
+	$(BIN)/pytest -n $(WORKERS) $(ARGS)
+
+# Its seed is printed, and is in the name of each part: SEED=… begins there again.
+soak: SEED := $(shell date +%s)
+soak: HISTORIES := 10000
+soak: .venv/ready  ## compare dumps after 10,000 random histories (HISTORIES=, SEED=)
+	@echo "$(HISTORIES) histories from seed $(SEED) on, 50 with each"
+	PGHERD_HISTORIES=$(HISTORIES) PGHERD_SEED=$(SEED) \
+		$(BIN)/pytest -n $(WORKERS) -v tests/pgherd/test_histories.py $(ARGS)
+
+lint: .venv/ready  ## check types, style, workflows and the compose file
+	$(BIN)/ruff check --quiet
+	$(BIN)/ruff format --quiet --check
+	$(BIN)/mypy --no-error-summary
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.test.yml
+	$(BIN)/zizmor --quiet --offline .github
+
+format: .venv/ready  ## format the code
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: .venv/ready  ## measure each stage of a database's life, side by side
+	$(BIN)/python benchmarks/stages.py $(ARGS)
+
+bench-reset: .venv/ready  ## measure the reset by tables and seeded rows, side by side
+	$(BIN)/python benchmarks/reset.py $(ARGS)
+
+clean:  ## remove what was made here
+	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache

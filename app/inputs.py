@@ -1,0 +1,41 @@
+"""What requests may hold: pydantic models are read from the body or from the query."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeVar
+
+from flask import request
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+# PostgreSQL's text cannot hold NUL, so it is refused here, where the field still has a name.
+WITHOUT_NUL = r"^[^\x00]*$"
+Name = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=80, pattern=WITHOUT_NUL),
+]
+Text = Annotated[str, StringConstraints(max_length=10_000, pattern=WITHOUT_NUL)]
+Email = Annotated[
+    str,
+    StringConstraints(
+        strip_whitespace=True, max_length=254, pattern=r"^[^@\s\x00]+@[^@\s\x00]+\.[^@\s\x00]+$"
+    ),
+]
+
+
+class Strict(BaseModel):
+    """A model that refuses fields it does not know, so that a typo is not silently ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+M = TypeVar("M", bound=Strict)
+
+
+def read_body(model: type[M]) -> M:
+    """Read the JSON body of the request."""
+    return model.model_validate(request.get_json())
+
+
+def read_query(model: type[M]) -> M:
+    """Read the query of the request's address."""
+    return model.model_validate(request.args.to_dict())

@@ -1,0 +1,73 @@
+"""Roles: which there are, and who holds them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import Blueprint
+
+from app.auth import BASIC, acting_admin, acting_user
+from app.errors import Problem, found
+from app.inputs import Name, Strict, Text, read_body
+from app.models import Role, UserRole
+from app.users import found_user
+
+if TYPE_CHECKING:
+    from flask.typing import ResponseReturnValue
+
+blueprint = Blueprint("roles", __name__)
+
+
+class NewRole(Strict):
+    """A role to be."""
+
+    name: Name
+    description: Text = ""
+
+
+@blueprint.get("/roles")
+def list_roles() -> ResponseReturnValue:
+    """List the roles by name; they are few, so there is one page."""
+    acting_user()
+    return {"items": [role.as_json() for role in Role.select().order_by(Role.name)]}
+
+
+@blueprint.post("/roles")
+def create_role() -> ResponseReturnValue:
+    """Create a role."""
+    acting_admin()
+    return Role.create(**read_body(NewRole).model_dump()).as_json(), 201
+
+
+@blueprint.delete("/roles/<name>")
+def delete_role(name: str) -> ResponseReturnValue:
+    """Delete a role that nobody holds: 409 otherwise."""
+    acting_admin()
+    found_role(name).delete_instance()
+    return "", 204
+
+
+@blueprint.put("/users/<int:user_id>/roles/<name>")
+def grant_role(user_id: int, name: str) -> ResponseReturnValue:
+    """Grant a role; granting it again changes nothing."""
+    acting_admin()
+    user, role = found_user(user_id), found_role(name)
+    UserRole.insert(user=user, role=role).on_conflict_ignore().execute()
+    return user.as_json()
+
+
+@blueprint.delete("/users/<int:user_id>/roles/<name>")
+def revoke_role(user_id: int, name: str) -> ResponseReturnValue:
+    """Revoke a role, other than ``basic``, which everybody holds."""
+    acting_admin()
+    user, role = found_user(user_id), found_role(name)
+    if role.name == BASIC:
+        raise Problem(409, "Everybody holds the role basic.")
+    held = UserRole.get_or_none(UserRole.user == user, UserRole.role == role)
+    found(held, "role of this user").delete_instance()
+    return user.as_json()
+
+
+def found_role(name: str) -> Role:
+    """Give the role, or answer 404."""
+    return found(Role.get_or_none(Role.name == name), "role")

@@ -1,0 +1,3 @@
+"""What pytest reads first: the plugin that runs pytest inside of tests."""
+
+pytest_plugins = ["pytester"]

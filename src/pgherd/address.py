@@ -1,0 +1,122 @@
+"""Where a server and a database are: values, and the only place that formats a URL."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
+
+import psycopg2
+from psycopg2.extensions import make_dsn, parse_dsn
+
+from pgherd.errors import UsageError
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection
+
+# libpq's names for what a URL says outside its query part:
+# https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
+_OWN_PLACE = ("host", "port", "user", "password", "dbname")
+
+
+@dataclass(frozen=True)
+class Database:
+    """One database of a server."""
+
+    server: Address
+    name: str
+
+    @property
+    def host(self) -> str:
+        """The server's host name, IP address or socket directory."""
+        return self.server.host
+
+    @property
+    def port(self) -> int:
+        """The server's TCP port."""
+        return self.server.port
+
+    @property
+    def url(self) -> str:
+        """The database as `postgresql://user:password@host:port/name`."""
+        server = self.server
+        user = quote(server.user, safe="")
+        password = f":{quote(server.password, safe='')}" if server.password else ""
+        query = f"?{urlencode(server.parameters, quote_via=quote)}" if server.parameters else ""
+        host = f"{_in_url(server.host)}:{server.port}"
+        return f"postgresql://{user}{password}@{host}/{quote(self.name)}{query}"
+
+    @property
+    def dsn(self) -> str:
+        """The database as libpq's `key=value` string."""
+        server = self.server
+        password = {"password": server.password} if server.password else {}
+        return make_dsn(
+            host=server.host,
+            port=server.port,
+            user=server.user,
+            dbname=self.name,
+            **password,
+            **dict(server.parameters),
+        )
+
+    def connect(self) -> connection:
+        """Open a new connection; closing it is the caller's part.
+
+        Raises:
+            psycopg2.OperationalError: the server does not answer, or refuses.
+        """
+        return psycopg2.connect(self.dsn)
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a server is reached, and as whom."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    maintenance: str = "postgres"
+    """The database to be connected to while others are made and dropped."""
+    parameters: tuple[tuple[str, str], ...] = ()
+    """Further libpq parameters, such as `sslmode`."""
+
+    def database(self, name: str) -> Database:
+        """Name one of the server's databases."""
+        return Database(self, name)
+
+    @classmethod
+    def from_url(cls, url: str) -> Address:
+        """Read a `postgresql://` URL or a libpq connection string.
+
+        Raises:
+            UsageError: it is neither, or names more than one server.
+        """
+        try:
+            told: dict[str, str] = parse_dsn(url)
+            # Of several hosts, the ports are a list too.
+            port = int(told.get("port", "5432"))
+        except (psycopg2.ProgrammingError, ValueError) as error:
+            # What libpq quotes may be the password, unless it is the name of a parameter.
+            reason = re.sub(r'(?<!parameter: )(?<!option )".+"', '"…"', str(error).strip())
+            raise UsageError(
+                f"the URL of the server cannot be read: {reason}. "
+                "Write it as postgresql://user:password@host:port/database"
+            ) from error
+        return cls(
+            host=told.get("host", "localhost"),
+            port=port,
+            user=told.get("user", "postgres"),
+            password=told.get("password", ""),
+            maintenance=told.get("dbname", "postgres"),
+            parameters=tuple((key, told[key]) for key in told if key not in _OWN_PLACE),
+        )
+
+
+def _in_url(host: str) -> str:
+    """Quote a host. An IPv6 address stands in brackets; a socket's path may have colons too."""
+    if ":" in host and not host.startswith(("/", "@")):
+        return f"[{quote(host, safe=':')}]"
+    return quote(host, safe="")

@@ -1,0 +1,88 @@
+"""The clone: a worker's own database, made from the template."""
+
+from __future__ import annotations
+
+import itertools
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from pgherd import admin
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection
+
+    from pgherd.address import Address, Database
+
+
+def make(server: Address, template: str, name: str) -> Database:
+    """Clone the template; a database that has the name already is dropped.
+
+    The clone outlives whoever made it: the owner drops it, because xdist cuts the teardown of its
+    workers off.
+    """
+    with admin.connected(server) as link:
+        admin.drop(link, name)
+        admin.create(link, name, template)
+    return server.database(name)
+
+
+class Spares:
+    """Clones that a thread makes ahead and drops afterwards, so that nobody waits for either.
+
+    Args:
+        database: the worker's clone; its spares are called like it, with a number.
+        template: what they are made from.
+    """
+
+    def __init__(self, database: Database, template: str) -> None:
+        self._database = database
+        self._template = template
+        self._names = (f"{database.name}_{number}" for number in itertools.count(1))
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="pgherd-spares")
+        self._next: Future[Database] | None = None
+        self._stack = ExitStack()
+        self._link: connection | None = None
+
+    def prefetch(self) -> Future[Database]:
+        """Have one made, if none is there or under way."""
+        if self._next is None:
+            self._next = self._thread.submit(
+                make, self._database.server, self._template, next(self._names)
+            )
+        return self._next
+
+    def take(self) -> Database:
+        """Give a pristine clone, and have the next one made. Whoever takes it discards it."""
+        coming, self._next = self.prefetch(), None  # one that failed is not asked for again
+        database = coming.result()
+        self.prefetch()
+        return database
+
+    def discard(self, database: Database) -> None:
+        """Have a database dropped, some time before the end."""
+        self._thread.submit(self._drop, database.name)
+
+    def replace(self) -> None:
+        """Put a pristine clone in the place of the worker's, so that its URL stays true.
+
+        Connections to the one that is replaced are ended.
+        """
+        spare = self.take()
+        old = self._database.server.database(next(self._names))
+        if self._link is None:
+            self._link = self._stack.enter_context(admin.connected(self._database.server))
+        if admin.exists(self._link, self._database.name):
+            admin.disconnect(self._link, self._database.name)
+            admin.rename(self._link, self._database.name, old.name)
+            self.discard(old)
+        admin.rename(self._link, spare.name, self._database.name)
+
+    def _drop(self, name: str) -> None:
+        with admin.connected(self._database.server) as link:
+            admin.drop(link, name)
+
+    def close(self) -> None:
+        """Wait until what was begun is done; the owner drops what is left."""
+        self._thread.shutdown(cancel_futures=True)
+        self._stack.close()

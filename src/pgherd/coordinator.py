@@ -1,0 +1,266 @@
+"""How owner and workers meet: the owner's coordinator, and a worker's line to it.
+
+A worker's open connection is its lease: when it breaks, the owner drops that worker's clone, so a
+crashed worker leaves nothing. In a serial run the same object is called directly.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import sys
+import threading
+import time
+from contextlib import ExitStack, suppress
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import (
+    Client,
+    Connection,
+    Listener,
+    answer_challenge,
+    deliver_challenge,
+)
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pgherd import admin, naming, servers, sweep
+from pgherd.errors import MigrationError, PgherdError, ServerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pgherd.address import Address
+    from pgherd.options import Options
+
+log = logging.getLogger("pgherd")
+
+_READY = "(ready)"
+_FAILED = "(failed)"
+_LAST_WORDS_WITHIN = 5.0
+
+
+class Coordination(Protocol):
+    """What a process that runs tests may ask of the run's owner."""
+
+    def clone_name(self, worker: str) -> str:
+        """Give the name of the worker's clone."""
+
+    def server(self) -> Address:
+        """Give the run's server; the first to ask has it started, the others wait.
+
+        Raises:
+            ServerError: it cannot be started.
+        """
+
+    def claim(self, template: str, worker: str) -> bool:
+        """Say whether this worker has to build the template; wait while another does.
+
+        Raises:
+            MigrationError: it could not be built.
+        """
+
+    def settle(self, template: str, built: bool) -> None:  # noqa: FBT001
+        """Tell how the building of a claimed template ended."""
+
+
+class Coordinator:
+    """The owner's side: one server for the run, one builder for a template.
+
+    Args:
+        options: what the person who runs the tests chose.
+        say: tells that person something in one line.
+    """
+
+    def __init__(self, options: Options, say: Callable[[str], None]) -> None:
+        self.run = naming.new_run()
+        self.failed = False
+        self._closed = False
+        self._options = options
+        self._say = say
+        self._stack = ExitStack()
+        self._starting = threading.Lock()
+        self._address: Address | None = None
+        self._settled = threading.Condition()
+        self._templates: dict[str, str] = {}
+
+    def clone_name(self, worker: str) -> str:
+        """Give the name of the worker's clone."""
+        return naming.clone(self.run, worker)
+
+    def server(self) -> Address:
+        """Give the run's server; the first to ask has it started, the others wait."""
+        with self._starting:
+            if self.failed:
+                raise ServerError("no database server; the first test that needed it was told why")
+            if self._closed:
+                raise ServerError("the run has ended, and its database server with it")
+            if self._address is None:
+                try:
+                    self._address = self._start()
+                except BaseException:
+                    self.failed = True
+                    raise
+            return self._address
+
+    def _start(self) -> Address:
+        began = time.monotonic()
+        server = self._stack.enter_context(servers.start(self._options, self.run, self._say))
+        # While this run holds the lock of its id, no other run takes its clones for a dead one's.
+        link = self._stack.enter_context(admin.connected(server.address))
+        self._stack.enter_context(admin.locked(link, self.run))
+        sweep.dead_runs(server.address)
+        self._say(
+            f"{server.description} (PostgreSQL {server.version}) at {server.address.host}:"
+            f"{server.address.port}, ready in {time.monotonic() - began:.2f} s"
+        )
+        return server.address
+
+    def claim(self, template: str, worker: str) -> bool:
+        """Say whether this worker has to build the template; wait while another does."""
+        with self._settled:
+            self._settled.wait_for(lambda: self._templates.get(template) in {None, _READY, _FAILED})
+            state = self._templates.setdefault(template, worker)
+            if state == _FAILED:
+                raise MigrationError("the migrations failed; the first test was told why")
+            return state != _READY
+
+    def settle(self, template: str, built: bool) -> None:  # noqa: FBT001
+        """Tell how the building of a claimed template ended."""
+        with self._settled:
+            self._templates[template] = _READY if built else _FAILED
+            self._settled.notify_all()
+
+    def release(self, worker: str) -> None:
+        """Drop the clone of a worker that is gone, and let another build what it was building."""
+        with self._settled:
+            self._templates = {
+                template: state for template, state in self._templates.items() if state != worker
+            }
+            self._settled.notify_all()
+        with self._starting:
+            if self._address is not None:
+                sweep.clones(self._address, self.clone_name(worker))
+
+    def close(self) -> None:
+        """Drop the run's clones and stop its server."""
+        with self._starting, self._stack:
+            self._closed = True
+            address, self._address = self._address, None
+            if address is not None:
+                sweep.clones(address, naming.clones_of(self.run))
+
+
+class Reception:
+    """Where workers reach the coordinator: a socket, and a thread for each of them.
+
+    On Linux its address is in the abstract namespace, so no file is left behind, however the owner
+    dies, and no path is too long; elsewhere multiprocessing chooses. Whoever connects has to know
+    the key, which travels to the workers through xdist.
+    """
+
+    def __init__(self, coordinator: Coordinator) -> None:
+        self._coordinator = coordinator
+        self._key = secrets.token_bytes(32)
+        abstract = f"\0pgherd-{coordinator.run}" if sys.platform == "linux" else None
+        self._listener = Listener(abstract, backlog=128)
+        self._leases: list[threading.Thread] = []
+        self._closing = False
+        threading.Thread(target=self._receive, name="pgherd-reception", daemon=True).start()
+
+    @property
+    def invitation(self) -> dict[str, str]:
+        """What a worker has to be told so that it can connect: plain text, for execnet."""
+        # An abstract address comes back as bytes.
+        return {"address": os.fsdecode(self._listener.address), "key": self._key.hex()}
+
+    def _receive(self) -> None:
+        while not self._closing:
+            with suppress(OSError):  # one that hung up at once must not end the reception
+                connection = self._listener.accept()
+                lease = threading.Thread(target=self._serve, args=[connection], daemon=True)
+                lease.start()
+                self._leases.append(lease)
+
+    def _serve(self, connection: Connection[Any, Any]) -> None:
+        worker = ""
+        with suppress(EOFError, OSError, AuthenticationError), connection:
+            # Here, and not by the listener: one that does not answer keeps nobody waiting.
+            deliver_challenge(connection, self._key)
+            answer_challenge(connection, self._key)
+            worker = connection.recv()
+            while True:
+                method, arguments = connection.recv()
+                connection.send(self._answer(method, arguments))
+        try:
+            if worker:
+                self._coordinator.release(worker)
+        except Exception:
+            log.exception("the clone of %s could not be dropped", worker)
+
+    def _answer(self, method: str, arguments: tuple[Any, ...]) -> tuple[bool, Any]:
+        try:
+            return True, getattr(self._coordinator, method)(*arguments)
+        except PgherdError as error:
+            return False, error
+        except Exception as error:
+            log.exception("the owner failed")
+            return False, ServerError(f"the owner of the run failed: {error!r}")
+
+    def close(self) -> None:
+        """Stop receiving, and wait a moment until every lease has ended."""
+        if self._closing:
+            return
+        self._closing = True
+        # To close a listening socket does not wake up the thread that waits on it.
+        with suppress(OSError):
+            Client(self._listener.address).close()
+        until = time.monotonic() + _LAST_WORDS_WITHIN
+        for lease in self._leases:
+            lease.join(max(0.0, until - time.monotonic()))
+        self._listener.close()
+
+
+class RemoteCoordinator:
+    """A worker's line to the coordinator; it connects when it is first used."""
+
+    def __init__(self, invitation: dict[str, str], worker: str) -> None:
+        self._invitation = invitation
+        self._worker = worker
+        self._connection: Connection[Any, Any] | None = None
+
+    def clone_name(self, worker: str) -> str:
+        """Give the name of the worker's clone."""
+        return str(self._ask("clone_name", worker))
+
+    def server(self) -> Address:
+        """Give the run's server; the first to ask has it started, the others wait."""
+        address: Address = self._ask("server")
+        return address
+
+    def claim(self, template: str, worker: str) -> bool:
+        """Say whether this worker has to build the template; wait while another does."""
+        return bool(self._ask("claim", template, worker))
+
+    def settle(self, template: str, built: bool) -> None:  # noqa: FBT001
+        """Tell how the building of a claimed template ended."""
+        self._ask("settle", template, built)
+
+    def _ask(self, method: str, *arguments: object) -> Any:
+        try:
+            if self._connection is None:
+                key = bytes.fromhex(self._invitation["key"])
+                self._connection = Client(self._invitation["address"], authkey=key)
+                self._connection.send(self._worker)
+            self._connection.send((method, arguments))
+            answered, value = self._connection.recv()
+        except (EOFError, OSError) as error:
+            raise ServerError("the owner of this run does not answer: it has ended") from error
+        if not answered:
+            raise value
+        return value
+
+    def close(self) -> None:
+        """End the lease: the owner drops this worker's clone."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

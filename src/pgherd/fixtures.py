@@ -1,0 +1,162 @@
+"""The fixtures: each only delegates to one stage of a database's life."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pgherd import clone, current, naming, reset, template, undo
+from pgherd.clone import Spares
+from pgherd.errors import LeftBehindWarning, MigrationError, PgherdError
+from pgherd.migrations import NoMigrations
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pgherd.address import Address, Database
+    from pgherd.coordinator import Coordination
+    from pgherd.migrations import Migrations
+    from pgherd.reset import Resetter
+
+coordination: pytest.StashKey[Coordination] = pytest.StashKey()
+worker_id = pytest.StashKey[str]()
+
+_ISOLATIONS = ("reset", "clone")
+
+
+@pytest.fixture(scope="session")
+def pg_server(request: pytest.FixtureRequest) -> Address:
+    """Give the run's PostgreSQL server; the first to ask for it has it started."""
+    with _told(request):
+        return request.config.stash[coordination].server()
+
+
+@pytest.fixture(scope="session")
+def pg_migrations() -> Migrations:
+    """Override this: what turns an empty database into yours. Without it, databases are empty."""
+    return NoMigrations()
+
+
+@pytest.fixture(scope="session")
+def pg_template(
+    request: pytest.FixtureRequest, pg_migrations: Migrations, pg_server: Address
+) -> str:
+    """Give the name of the frozen template; the first worker builds it, the others wait."""
+    config = request.config
+    owner = config.stash[coordination]
+
+    def migrate(database: Database) -> None:
+        try:
+            pg_migrations.apply(database.url)
+        except Exception as error:
+            raise MigrationError.caused_by(error) from error
+
+    with _told(request):
+        name = naming.template(pg_migrations.fingerprint(), undo.fingerprint())
+        if owner.claim(name, config.stash[worker_id]):
+            built = False
+            try:
+                template.build(pg_server, name, migrate, undo.install)
+                built = True
+            finally:
+                owner.settle(name, built)
+        return name
+
+
+@pytest.fixture(scope="session")
+def pg_database(request: pytest.FixtureRequest, pg_server: Address, pg_template: str) -> Database:
+    """Give this worker's own database: `.url`, `.dsn`, `.name`, `.host`, `.port`, `.connect()`."""
+    name = request.config.stash[coordination].clone_name(request.config.stash[worker_id])
+    return clone.make(pg_server, pg_template, name)
+
+
+@pytest.fixture(scope="session")
+def pg_disconnect() -> Callable[[], None]:
+    """Override this if your code keeps connections: a function that closes them.
+
+    It is called before a clone is replaced, which ends every connection to it.
+    """
+    return lambda: None
+
+
+@pytest.fixture(scope="session")
+def _pg_resetter(pg_database: Database) -> Iterator[Resetter]:
+    with reset.resetter(pg_database) as resetter:
+        yield resetter
+
+
+@pytest.fixture(scope="session")
+def _pg_spares(
+    request: pytest.FixtureRequest, pg_database: Database, pg_template: str
+) -> Iterator[Spares]:
+    with closing(Spares(pg_database, pg_template)) as spares:
+        if any(_isolation(item) == "clone" for item in request.session.items):
+            spares.prefetch()
+        yield spares
+
+
+@pytest.fixture
+def pg(
+    request: pytest.FixtureRequest,
+    pg_database: Database,
+    pg_disconnect: Callable[[], None],
+    _pg_resetter: Resetter,
+    _pg_spares: Spares,
+) -> Iterator[Database]:
+    """Give this worker's database, pristine before the test, and reset it after the test.
+
+    With `@pytest.mark.pg(isolation="clone")` it is not reset, but replaced.
+    """
+    isolation = _isolation(request.node)
+    if isolation not in _ISOLATIONS:
+        pytest.fail(
+            f"pgherd: the mark pg has isolation={isolation!r}; "
+            f"it can be one of: {', '.join(_ISOLATIONS)}",
+            pytrace=False,
+        )
+    with current.lent(pg_database):
+        yield pg_database
+    undone = isolation == "reset" and _pg_resetter.undo()
+    if not undone:
+        _pg_resetter.close()
+        pg_disconnect()
+        current.disconnect()
+        _pg_spares.replace()
+    # Where nothing was to be undone, what is listed was left by an earlier test.
+    for left in _pg_resetter.left if isolation == "reset" else ():
+        warnings.warn(str(left), LeftBehindWarning, stacklevel=1)
+
+
+@pytest.fixture
+def pg_factory(_pg_spares: Spares) -> Iterator[Callable[[], Database]]:
+    """Give a function that gives a further pristine database, dropped after the test."""
+    taken = []
+
+    def take() -> Database:
+        taken.append(_pg_spares.take())
+        return taken[-1]
+
+    yield take
+    for database in taken:
+        _pg_spares.discard(database)
+
+
+def _isolation(item: pytest.Item) -> object:
+    mark = item.get_closest_marker("pg")
+    return mark.kwargs.get("isolation", "reset") if mark else "reset"
+
+
+@contextmanager
+def _told(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Tell what is wrong in one message without our traceback, and end the run.
+
+    No test that needs a database could pass, and each would say the same again.
+    """
+    try:
+        yield
+    except PgherdError as error:
+        request.session.shouldfail = "there is no database to run the tests on"
+        raise pytest.fail.Exception(f"pgherd: {error}", pytrace=False) from None

@@ -1,0 +1,51 @@
+"""Where PostgreSQL comes from: one file a kind, each with a function `server` like `Start`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from pgherd.address import Address
+    from pgherd.options import Options
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that answers queries."""
+
+    address: Address
+    description: str
+    """What it is, for the person who runs the tests: `docker postgres:17`."""
+    version: str
+
+
+class Start(Protocol):
+    """Start a server, or take the one that is there, and stop what was started at the end."""
+
+    def __call__(
+        self, options: Options, run: str, say: Callable[[str], None]
+    ) -> AbstractContextManager[Server]:
+        """Lend the server for as long as the context lasts.
+
+        Args:
+            options: what the person who runs the tests chose.
+            run: the run's id.
+            say: tells that person what takes long, in one line.
+
+        Raises:
+            ServerError: there is none to be had; the message names the cure.
+        """
+
+
+def start(options: Options, run: str, say: Callable[[str], None]) -> AbstractContextManager[Server]:
+    """Start the kind of server that the options name; `auto` is the URL if set, else docker."""
+    kind = options.server
+    if kind == "auto":
+        kind = "external" if options.url else "docker"
+    server: Start = import_module(f"{__name__}.{kind}").server
+    return server(options, run, say)

@@ -1,0 +1,343 @@
+"""A throwaway PostgreSQL in a container, started through testcontainers."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import socket
+import threading
+import time
+from collections import deque
+from contextlib import closing, contextmanager, suppress
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import psycopg2
+
+from pgherd import admin
+from pgherd.address import Address
+from pgherd.errors import ServerError
+from pgherd.lifeline import CONTAINER_SCRIPT, HELLO
+from pgherd.servers import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from psycopg2.extensions import connection
+    from testcontainers.core.container import DockerContainer
+
+    from pgherd.options import Options
+
+log = logging.getLogger("pgherd")
+
+_PORT = 5432
+_DATA = "/pgherd"
+_READY_WITHIN = 60.0
+_ASK_EVERY = 0.01
+_LAST_LINES = 15
+_SCRAM_ITERATIONS_SINCE = 160000
+_ABANDONED_AFTER = timedelta(minutes=1)
+
+# Nothing has to survive a crash: https://www.postgresql.org/docs/current/non-durability.html
+_SETTINGS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "autovacuum": "off",
+    "max_connections": "300",
+}
+
+
+@contextmanager
+def server(options: Options, run: str, say: Callable[[str], None]) -> Iterator[Server]:
+    """Start a container that cannot outlive this process; stop it at the end."""
+    with _engine() as engine:
+        _remove_unstarted(engine, "pgherd.run", datetime.now(timezone.utc) - _ABANDONED_AFTER)
+        _have_image(engine, options.image, say)
+        place = _Place(engine)
+        password = secrets.token_hex(16)
+        container = _container(options.image, run, password, place)
+        try:
+            _start(container, options.image)
+            with closing(_Lifeline(container)) as lifeline:
+                address = Address(*place.of(container), user="postgres", password=password)
+                version = _wait(address, lifeline, options.image)
+                log.info("started container %s of %s", _id(container), options.image)
+                yield Server(address, f"docker {options.image}", version)
+        finally:
+            _stop(container)
+
+
+@contextmanager
+def _engine() -> Iterator[Any]:
+    """Lend a client of the engine that testcontainers would use."""
+    import docker.errors
+    from testcontainers.core.docker_client import DockerClient, get_docker_host
+
+    place = get_docker_host() or "its usual socket"
+    try:
+        client = DockerClient().client
+        client.ping()
+    except docker.errors.DockerException as error:
+        raise ServerError(
+            f"no Docker engine answers at {place} ({_reason(error)}), and no other server is "
+            "named. Start Docker and see that you may use it (`docker info`), or name a PostgreSQL "
+            "server of your own: --pgherd-url=postgresql://user:password@host:port/database"
+        ) from error
+    with closing(client):
+        yield client
+
+
+def _remove_unstarted(engine: Any, label: str, before: datetime) -> None:
+    """Remove containers that were created but never started.
+
+    They are what an owner leaves that is killed between the two: such a container has no lifeline
+    yet, and the engine removes by itself only what has run.
+    """
+    import docker.errors
+
+    found = engine.api.containers(all=True, filters={"label": label, "status": "created"})
+    for container in found:
+        if container["Created"] < before.timestamp():
+            with suppress(docker.errors.DockerException):
+                engine.api.remove_container(container["Id"], v=True)
+            log.info("removed container %s, which had never started", container["Id"][:12])
+
+
+def _have_image(engine: Any, image: str, say: Callable[[str], None]) -> None:
+    import docker.errors
+
+    with suppress(docker.errors.ImageNotFound):
+        engine.images.get(image)
+        return
+    say(f"pulling {image}, which is not on this machine yet")
+    repository, tag = _repository_and_tag(image)
+    try:
+        engine.images.pull(repository, tag=tag)
+    except docker.errors.DockerException as error:
+        raise ServerError(
+            f"the image {image!r} is not on this machine and cannot be pulled: {_reason(error)}. "
+            "Correct its name (--pgherd-image), or pull, load or build it here"
+        ) from error
+
+
+def _repository_and_tag(image: str) -> tuple[str, str | None]:
+    """Split `repository:tag`; without a tag it is `latest`, and a digest is left as it is."""
+    repository, colon, tag = image.rpartition(":")
+    if "@" in image:
+        return image, None
+    return (repository, tag) if colon and "/" not in tag else (image, "latest")
+
+
+class _Place:
+    """Where this process is, as the engine sees it, and so where a container is reached.
+
+    In a container, its sibling is joined to the same network and reached by its address there.
+    Elsewhere a port is published: on loopback, or, if the engine is on another machine, where that
+    machine's name reaches it.
+    """
+
+    def __init__(self, engine: Any) -> None:
+        url = urlsplit(engine.api.base_url)
+        remote = url.scheme in {"http", "https"} and url.hostname not in {None, "localhost"}
+        remote = remote and not str(url.hostname).startswith("127.")
+        self.host = str(url.hostname) if remote else "127.0.0.1"
+        self.publish = ("0.0.0.0" if remote else "127.0.0.1", None)  # noqa: S104
+        self.network = _own_network(engine)
+
+    def of(self, container: DockerContainer) -> tuple[str, int]:
+        """Give the host and port where this process reaches the container's server."""
+        inner = container.get_wrapped_container()
+        inner.reload()
+        seen = inner.attrs["NetworkSettings"]
+        if self.network:
+            return seen["Networks"][self.network]["IPAddress"], _PORT
+        # A container that has ended already publishes nothing; the wait will tell why.
+        published = seen["Ports"].get(f"{_PORT}/tcp") or [{"HostPort": "0"}]
+        return self.host, int(published[0]["HostPort"])
+
+
+def _own_network(engine: Any) -> str | None:
+    """Find the network of the container that this process runs in; None outside of any."""
+    import docker.errors
+
+    if not Path("/.dockerenv").exists():
+        return None
+    for name in _own_names():
+        with suppress(docker.errors.NotFound):
+            own = engine.containers.get(name)
+            networks: list[str] = list(own.attrs["NetworkSettings"]["Networks"])
+            return networks[0] if networks and networks[0] not in {"host", "none"} else None
+    return None
+
+
+def _own_names() -> list[str]:
+    """List what this container may be called.
+
+    Docker mounts `…/containers/<id>/hostname` into it, which shows under cgroup v1 and v2 alike; a
+    cgroup's path has the id only under v1; the host name is the short id unless somebody set it.
+    """
+    text = "".join(
+        Path(file).read_text(errors="replace")
+        for file in ("/proc/self/mountinfo", "/proc/self/cgroup")
+        if Path(file).exists()
+    )
+    return [*re.findall(r"/(?:containers|docker)/([0-9a-f]{64})\b", text), socket.gethostname()]
+
+
+def _container(image: str, run: str, password: str, place: _Place) -> DockerContainer:
+    from testcontainers.core.container import DockerContainer
+
+    settings = [part for item in _SETTINGS.items() for part in ("-c", "=".join(item))]
+    container = (
+        DockerContainer(image)
+        .with_name(f"pgherd-{run}")
+        .with_env("POSTGRES_PASSWORD", password)
+        .with_env("POSTGRES_INITDB_ARGS", "--no-sync")
+        .with_env("PGDATA", f"{_DATA}/data")
+        # What initdb would choose anyway, after reading a file for each time zone there is.
+        .with_env("TZ", "Etc/UTC")
+        .with_tmpfs_mount(_DATA)
+        .with_kwargs(
+            entrypoint=["sh", "-c", CONTAINER_SCRIPT, "pgherd"],
+            stdin_open=True,
+            auto_remove=True,
+            shm_size="256m",
+            labels={"pgherd.run": run},
+            network=place.network,
+        )
+        .with_command(["postgres", *settings])
+    )
+    if not place.network:
+        # docker-py publishes on one interface by a pair; testcontainers' types know none.
+        container.ports = {f"{_PORT}/tcp": place.publish}  # type: ignore[dict-item]
+    return container
+
+
+def _start(container: DockerContainer, image: str) -> None:
+    """Start the container without Ryuk, which others of this process keep: it has a lifeline."""
+    import docker.errors
+    from testcontainers.core.config import testcontainers_config
+
+    before = testcontainers_config.ryuk_disabled
+    testcontainers_config.ryuk_disabled = True
+    try:
+        container.start()
+    except docker.errors.DockerException as error:
+        raise ServerError(
+            f"the engine cannot start a container of {image!r}: {_reason(error)}. "
+            "pgherd needs an image that is made like the official postgres"
+        ) from error
+    finally:
+        testcontainers_config.ryuk_disabled = before
+
+
+class _Lifeline:
+    """The container's standard input and output, held for as long as the server may live."""
+
+    def __init__(self, container: DockerContainer) -> None:
+        import docker.errors
+
+        self.lines: deque[str] = deque(maxlen=_LAST_LINES)
+        self.ended = threading.Event()
+        client = container.get_docker_client().client
+        streams = dict.fromkeys(("stdin", "stdout", "stderr", "stream", "logs"), 1)
+        try:
+            self._file = client.api.attach_socket(container.get_container_id(), streams)
+        except docker.errors.DockerException:
+            self._file = None
+            self.ended.set()
+            return
+        self._socket = getattr(self._file, "_sock", self._file)
+        self._socket.settimeout(None)
+        self._socket.sendall(HELLO)
+        self._listener = threading.Thread(target=self._listen, name="pgherd-lifeline", daemon=True)
+        self._listener.start()
+
+    def _listen(self) -> None:
+        """Read all that the server logs: an engine whose client does not read holds it up."""
+        from docker.utils.socket import frames_iter
+
+        with suppress(OSError, ValueError):
+            for _, text in frames_iter(self._file, tty=False):
+                for line in text.decode(errors="replace").splitlines():
+                    self.lines.append(line)
+                    log.debug("server: %s", line)
+        self.ended.set()
+
+    def close(self) -> None:
+        """Let go: the container ends."""
+        if self._file is not None:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+            self._listener.join()
+            self._file._response.close()  # noqa: SLF001 (docker-py keeps it there, and open)
+            self._socket.close()
+
+
+def _wait(address: Address, lifeline: _Lifeline, image: str) -> str:
+    """Ask until a query is answered; give the server's version.
+
+    That a published port accepts a connection means nothing: docker-proxy does.
+    """
+    until = time.monotonic() + _READY_WITHIN
+    problem: Exception | None = None
+    while time.monotonic() < until and not lifeline.ended.is_set():
+        try:
+            with admin.connected(address) as link:
+                _speed_up_connecting(link, address)
+                return admin.version(link)
+        except psycopg2.OperationalError as error:
+            problem = error
+        time.sleep(_ASK_EVERY)
+    what = (
+        "ended at once" if lifeline.ended.is_set() else f"is not ready after {_READY_WITHIN:.0f} s"
+    )
+    last = "\n".join(f"    {line}" for line in lifeline.lines) or "    (nothing)"
+    raise ServerError(
+        f"the container of {image!r} {what}. Its last lines:\n{last}\n"
+        "pgherd needs an image that is made like the official postgres (--pgherd-image)"
+    ) from problem
+
+
+def _speed_up_connecting(link: connection, address: Address) -> None:
+    """Have the password hashed once instead of 4096 times, at both ends of each new connection.
+
+    The many rounds protect passwords that people make up; this one is 128 random bits:
+    https://www.postgresql.org/docs/current/runtime-config-connection.html#GUC-SCRAM-ITERATIONS
+    """
+    if link.server_version >= _SCRAM_ITERATIONS_SINCE:
+        with link.cursor() as run:
+            run.execute("SET scram_iterations = 1")
+            run.execute("ALTER ROLE CURRENT_USER PASSWORD %s", [address.password])
+
+
+def _stop(container: DockerContainer) -> None:
+    """Remove the container. That it is gone already, or about to be, is as good."""
+    import docker.errors
+
+    name = _id(container)
+    with suppress(docker.errors.DockerException):
+        container.stop()
+    log.info("removed container %s", name)
+
+
+def _id(container: DockerContainer) -> str:
+    with suppress(Exception):
+        return container.get_container_id()[:12]
+    return "(not created)"
+
+
+def _reason(error: Exception) -> str:
+    """Give the engine's own words, or the system's, without what clients wrapped them in."""
+    told = getattr(error, "explanation", None)
+    cause: BaseException | None = error
+    while cause is not None and not told:
+        told = getattr(cause, "strerror", None)
+        cause = cause.__cause__ or cause.__context__
+    return str(told or error).strip().rstrip(".")

@@ -1,0 +1,42 @@
+"""The template: a database migrated once, frozen, named by its fingerprint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pgherd import admin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pgherd.address import Address, Database
+
+
+def build(server: Address, name: str, *steps: Callable[[Database], None]) -> None:
+    """Make sure that the template is there and frozen; build it if it is not.
+
+    Freezing is the last step, so a template found unfrozen is half-built by someone who died: it is
+    dropped and built again. Whoever else builds the same template, in another run or on another
+    machine, waits for the advisory lock; the server frees it when its holder dies.
+
+    Args:
+        server: where to build.
+        name: the template's name, which stands for what the steps do.
+        steps: each is given the new database, and changes it. What one raises is raised here, and
+            leaves nothing behind.
+    """
+    with admin.connected(server) as link, admin.locked(link, name):
+        if admin.is_frozen(link, name):
+            return
+        admin.drop(link, name)
+        admin.create(link, name)
+        try:
+            for step in steps:
+                step(server.database(name))
+        except BaseException:
+            admin.drop(link, name)
+            raise
+        # A connection that a step left open would stay connected to the template, and each clone
+        # would wait 5 s for it to go, then fail.
+        admin.disconnect(link, name)
+        admin.freeze(link, name)

@@ -1,0 +1,147 @@
+"""The migrations turn an empty database into a current one, step by step and back."""
+
+from __future__ import annotations
+
+import pytest
+from peewee import PostgresqlDatabase
+from peewee_migrate import Router
+
+from app.db import MIGRATIONS
+
+NAMES = [
+    "001_users_and_roles",
+    "002_teams",
+    "003_invitations",
+    "004_tasks",
+    "005_tags",
+    "006_task_search",
+    "007_audit",
+]
+
+
+@pytest.fixture
+def router(pg):
+    """Give what applies the migrations to this database, on a connection of its own."""
+    database = PostgresqlDatabase(pg.url)
+    with database.connection_context():
+        yield Router(database, migrate_dir=MIGRATIONS)
+
+
+@pytest.fixture
+def empty(sql):
+    """Empty the database, tables and all."""
+    sql("DROP SCHEMA public CASCADE")
+    sql("CREATE SCHEMA public")
+
+
+@pytest.fixture
+def tables(sql):
+    """Give a function that names the tables there are."""
+
+    def tables() -> list[str]:
+        rows = sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
+        return [name for (name,) in rows]
+
+    return tables
+
+
+def test_template_is_current(router):
+    """A test's database has all migrations, in their order, and none to go."""
+    assert (router.done, list(router.diff)) == (NAMES, [])
+
+
+def test_tables_of_a_current_database(tables):
+    """There are the product's eleven tables, and the migrations' own."""
+    assert tables() == [
+        "audit_entry",
+        "comment",
+        "invitation",
+        "membership",
+        "migratehistory",
+        "role",
+        "tag",
+        "task",
+        "task_tag",
+        "team",
+        "user",
+        "user_role",
+    ]
+
+
+@pytest.mark.usefixtures("empty")
+def test_empty_database_becomes_current(router, tables):
+    """From nothing all seven migrations are applied."""
+    assert tables() == []
+    assert router.run() == NAMES
+    assert len(tables()) == 12
+
+
+@pytest.mark.usefixtures("empty")
+def test_stop_halfway_and_go_on(router, tables, sql):
+    """A database may stop at any migration; the next run goes on from there."""
+    assert router.run("002_teams") == NAMES[:2]
+    assert tables() == ["membership", "migratehistory", "role", "team", "user", "user_role"]
+    sql("""INSERT INTO "user" (email, name) VALUES ('ada@example.com', 'Ada')""")
+    assert router.run() == NAMES[2:]
+    assert sql("""SELECT name FROM "user" """) == [("Ada",)]
+
+
+def test_run_on_a_current_database_does_nothing(router, sql):
+    """Running again applies nothing, and seeds nothing twice."""
+    assert router.run() == []
+    assert sql("SELECT count(*) FROM role") == [(2,)]
+
+
+def test_rollback_of_everything(router, tables):
+    """Rolled back one by one, the migrations leave only their own table."""
+    for _ in NAMES:
+        router.rollback()
+    assert tables() == ["migratehistory"]
+
+
+def test_rollback_of_the_last_keeps_the_data(router, task, sql):
+    """Taking the audit trail away leaves the tasks alone, and they can still change."""
+    task("Oil")
+    router.rollback()
+    sql("UPDATE task SET title = 'Grease'")
+    assert sql("SELECT title FROM task") == [("Grease",)]
+
+
+def test_search_is_added_to_tasks_that_are_there(router, task, sql):
+    """The migration that adds search makes the tasks from before it searchable."""
+    task("Oil the engine")
+    router.rollback()
+    router.rollback()
+    assert router.run() == NAMES[5:]
+    assert sql("SELECT title FROM task WHERE search @@ to_tsquery('english', 'engines')") == [
+        ("Oil the engine",)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("index", "method"),
+    [("task_search", "gin"), ("task_open", "btree"), ("user_email_key", "btree")],
+)
+def test_index_is_there(sql, index, method):
+    """The indexes that the service relies on are there, of their kind."""
+    rows = sql(
+        "SELECT amname FROM pg_class JOIN pg_am ON pg_am.oid = relam WHERE relname = %s", index
+    )
+    assert rows == [(method,)]
+
+
+def test_audited_tables(sql):
+    """Exactly three tables leave a trail."""
+    rows = sql("SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname = 'audit' ORDER BY 1")
+    assert rows == [('"user"',), ("task",), ("team",)]
+
+
+def test_cascades_are_indexed(sql):
+    """No cascade has to scan a table for the rows that go along."""
+    rows = sql(
+        "SELECT conrelid::regclass::text, conname FROM pg_constraint"
+        " WHERE contype = 'f' AND confdeltype = 'c' AND NOT EXISTS ("
+        "  SELECT FROM pg_index WHERE indrelid = conrelid AND indkey[0] = conkey[1]"
+        " ) ORDER BY 2"
+    )
+    assert rows == []

@@ -1,0 +1,125 @@
+"""What the tests of the plugin share: databases under a run's id, and a way to look into them."""
+
+from __future__ import annotations
+
+import subprocess
+from contextlib import closing
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import docker.errors
+import psycopg2
+import pytest
+from psycopg2 import sql
+
+from pgherd import admin, naming, template, undo
+from tests.pgherd import histories
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from psycopg2.extensions import connection
+
+    from pgherd.address import Address, Database
+
+
+@pytest.fixture
+def link(pg_server: Address) -> Iterator[connection]:
+    """Give a connection to the maintenance database, where each statement commits by itself."""
+    with closing(psycopg2.connect(pg_server.database(pg_server.maintenance).dsn)) as lent:
+        lent.autocommit = True
+        yield lent
+
+
+@pytest.fixture
+def run(pg_server: Address) -> Iterator[str]:
+    """Give the id of a run that lives as long as the test; its databases are dropped afterwards.
+
+    Its lock is held, so that no sweep, of this suite or of another run, takes the databases away.
+    """
+    name = naming.new_run()
+    with admin.connected(pg_server) as link, admin.locked(link, name):
+        yield name
+        for database in admin.names(link, f"pgherd_{name}_"):
+            link.cursor().execute(
+                sql.SQL("ALTER DATABASE {} WITH IS_TEMPLATE false").format(sql.Identifier(database))
+            )
+            admin.drop(link, database)
+
+
+@pytest.fixture
+def empty(pg_server: Address, link: connection, run: str) -> Callable[[str], Database]:
+    """Give a function that makes an empty database of the run."""
+
+    def make(name: str) -> Database:
+        database = pg_server.database(f"pgherd_{run}_{name}")
+        link.cursor().execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(database.name))
+        )
+        return database
+
+    return make
+
+
+@pytest.fixture
+def ask() -> Callable[..., list[tuple]]:
+    """Give a function that runs SQL in a database, commits it, and gives the rows."""
+
+    def run_in(database: Database, statement: str, *parameters: object) -> list[tuple]:
+        with closing(psycopg2.connect(database.dsn)) as link:
+            link.autocommit = True
+            with link.cursor() as cursor:
+                cursor.execute(statement, parameters or None)
+                return cursor.fetchall() if cursor.description else []
+
+    return run_in
+
+
+_DUMP = ["pg_dump", "--create", "--exclude-schema=pgherd", "--lock-wait-timeout=5000"]
+
+
+@pytest.fixture(scope="session")
+def dump(pg_server: Address, pg_database: Database) -> Iterator[Callable[[Database], str]]:
+    """Give a function that dumps a database by the server's own pg_dump, or one as new."""
+    with closing(docker.from_env()) as engine:
+        try:
+            container = engine.containers.get(f"pgherd-{naming.run_of(pg_database.name)}")
+        except docker.errors.DockerException:
+            yield _local_dump(pg_server)
+        else:
+            yield partial(_dump_in, container)
+
+
+def _dump_in(container: Any, database: Database) -> str:
+    status, text = container.exec_run([*_DUMP, "--username=postgres", database.name])
+    assert status == 0, text.decode()
+    return text.decode()
+
+
+def _local_dump(server: Address) -> Callable[[Database], str]:
+    with admin.connected(server) as link:
+        needed = link.server_version // 10000
+    try:
+        told = subprocess.run(["pg_dump", "--version"], check=True, capture_output=True, text=True)
+    except FileNotFoundError:
+        pytest.skip("there is no pg_dump on this machine, nor a container with one")
+    if int(told.stdout.split()[2].split(".")[0]) < needed:
+        pytest.skip(f"pg_dump on this machine is too old for a server of version {needed}")
+
+    def dump(database: Database) -> str:
+        run = subprocess.run(
+            [*_DUMP, "--dbname", database.dsn], check=True, capture_output=True, text=True
+        )
+        return run.stdout
+
+    return dump
+
+
+@pytest.fixture
+def subject(
+    pg_server: Address, run: str, ask, dump: Callable[[Database], str]
+) -> histories.Subject:
+    """Give a clone in which histories happen."""
+    name = f"pgherd_{run}_template"
+    template.build(pg_server, name, lambda one: ask(one, histories.SCHEMA), undo.install)
+    return histories.subject(name, pg_server.database(f"pgherd_{run}_clone"), dump)

@@ -1,0 +1,89 @@
+"""The clone: a worker's own database, made from the template."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import psycopg2
+import pytest
+
+from pgherd import admin, clone
+
+if TYPE_CHECKING:
+    from pgherd import Address
+
+TABLE = """
+CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY, name text);
+INSERT INTO t (name) VALUES ('Ada')
+"""
+
+
+@pytest.fixture
+def template(empty, ask, link) -> str:
+    """Give the name of a frozen template with a table and a row."""
+    database = empty("template")
+    ask(database, TABLE)
+    admin.freeze(link, database.name)
+    return database.name
+
+
+def test_a_clone_has_what_the_template_has(pg_server: Address, template: str, run: str, ask):
+    """Tables, rows and the state of sequences are those of the template."""
+    database = clone.make(pg_server, template, f"pgherd_{run}_gw0")
+    assert (database.server, database.name) == (pg_server, f"pgherd_{run}_gw0")
+    ask(database, "INSERT INTO t (name) VALUES ('Bob')")
+    assert ask(database, "SELECT * FROM t") == [(1, "Ada"), (2, "Bob")]
+
+
+def test_clones_are_apart(pg_server: Address, template: str, run: str, ask):
+    """What is written in one clone is not in the other."""
+    one = clone.make(pg_server, template, f"pgherd_{run}_gw0")
+    two = clone.make(pg_server, template, f"pgherd_{run}_gw1")
+    ask(one, "DELETE FROM t")
+    assert ask(two, "SELECT name FROM t") == [("Ada",)]
+
+
+def test_a_clone_is_no_template(pg_server: Address, template: str, run: str, link):
+    """A clone takes connections and can be dropped, although it was made from a frozen template."""
+    clone.make(pg_server, template, f"pgherd_{run}_gw0")
+    assert admin.is_frozen(link, f"pgherd_{run}_gw0") is False
+
+
+def test_a_clone_replaces_the_one_before_it(pg_server: Address, template: str, run: str, ask):
+    """A database of the same name is dropped with whoever is connected; its URL stays true."""
+    old = clone.make(pg_server, template, f"pgherd_{run}_gw0")
+    ask(old, "DROP TABLE t")
+    with closing(old.connect()) as connected:
+        connected.cursor().execute("CREATE TABLE u ()")
+        new = clone.make(pg_server, template, f"pgherd_{run}_gw0")
+        with pytest.raises(psycopg2.OperationalError):
+            connected.cursor().execute("SELECT 1")
+    assert new.url == old.url
+    assert ask(old, "SELECT name FROM t") == [("Ada",)]
+
+
+def test_many_clones_at_once(pg_server: Address, template: str, run: str, ask):
+    """Eight workers that start at once have their clones, and no errors."""
+    names = [f"pgherd_{run}_gw{number}" for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        clones = list(pool.map(lambda name: clone.make(pg_server, template, name), names))
+    assert [ask(each, "SELECT name FROM t") for each in clones] == [[("Ada",)]] * 8
+
+
+def test_a_template_that_is_not_there(pg_server: Address, run: str, link):
+    """Without the template nothing is made: PostgreSQL's own error is raised."""
+    with pytest.raises(psycopg2.errors.InvalidCatalogName, match=f"pgherd_{run}_none"):
+        clone.make(pg_server, f"pgherd_{run}_none", f"pgherd_{run}_gw0")
+    assert admin.names(link, f"pgherd_{run}_") == []
+
+
+def test_spare_that_could_not_be_made_is_made_again(empty, link, run: str):
+    """That one failed, when the server was full say, does not spoil the next."""
+    template = f"pgherd_{run}_late"
+    with closing(clone.Spares(empty("gw0"), template)) as spares:
+        with pytest.raises(psycopg2.errors.InvalidCatalogName):
+            spares.take()
+        admin.create(link, template)
+        assert spares.take().name == f"pgherd_{run}_gw0_2"

@@ -1,0 +1,242 @@
+"""A run on a container: what it starts, how it ends, and what is said when it cannot start."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+from datetime import datetime, timedelta, timezone
+
+import docker
+import pytest
+
+from pgherd.servers.docker import _remove_unstarted
+
+MEET = """
+import pathlib, sys, time
+
+def meet(pattern):
+    until = time.monotonic() + 60
+    while len(list(pathlib.Path().glob(pattern))) < 4 and time.monotonic() < until:
+        time.sleep(0.01)
+
+def test_meet(pg):
+    pathlib.Path(f"met-{pg.name}").touch()
+    meet("met-*")
+    link = pg.connect()
+    cursor = link.cursor()
+    cursor.execute("SELECT datname FROM pg_database WHERE starts_with(datname, 'pgherd_')")
+    names = sorted(name for (name,) in cursor.fetchall())
+    link.close()
+    pathlib.Path(f"seen-{pg.name}").write_text(f"{pg.host} {' '.join(names)}")
+    meet("seen-*")  # a worker that is done early has its clone dropped early
+    assert not {"testcontainers", "docker"} & set(sys.modules)
+"""
+
+TELL_THE_RUN = """
+import pathlib, pytest
+from pgherd import plugin
+
+def pytest_sessionstart(session):
+    stash = session.config.stash
+    if plugin._owner in stash:
+        pathlib.Path("run").write_text(stash[plugin._owner].run)
+"""
+
+SLEEP = """
+import pathlib, time
+
+def test_sleep(pg):
+    pathlib.Path("asleep").touch()
+    time.sleep(60)
+"""
+
+CLONE = re.compile(r"pgherd_([0-9a-f]{8})_")
+
+
+@pytest.fixture(autouse=True)
+def _only_docker(monkeypatch):
+    """Test the container, whatever server the outer run was given."""
+    monkeypatch.setenv("PGHERD_SERVER", "docker")
+    monkeypatch.delenv("PGHERD_URL", raising=False)
+
+
+@pytest.fixture
+def engine():
+    """Give a client of the engine."""
+    with closing(docker.from_env()) as client:
+        yield client
+
+
+def containers(engine, run: str, *states: str) -> list[str]:
+    """List the ids of a run's containers, also of those that have ended."""
+    filters = {"label": f"pgherd.run={run}", "status": list(states)}
+    return [found["Id"] for found in engine.api.containers(all=True, filters=filters)]
+
+
+def run_of(text: str) -> str:
+    """Read the id of the inner run out of the name of a clone."""
+    (run,) = set(CLONE.findall(text))
+    return run
+
+
+def test_one_container_and_a_clone_a_worker(pytester, engine):
+    """Four workers share one container; afterwards there is none; they never import docker."""
+    pytester.makepyfile(MEET)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-n4", "--dist=each", "-pno:cacheprovider"],
+        cwd=pytester.path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    most = 0
+    while process.poll() is None:
+        if met := " ".join(path.name for path in pytester.path.glob("met-*")):
+            most = max(most, len(containers(engine, run_of(met))))
+        time.sleep(0.02)
+    output = process.communicate()[0].decode()
+    assert process.returncode == 0, output
+    assert re.search(r"pgherd: docker postgres:17 \(PostgreSQL 17\.\d+\) at 127.0.0.1:\d+", output)
+    seen = [path.read_text().split() for path in pytester.path.glob("seen-*")]
+    assert [len([name for name in names if CLONE.match(name)]) for _, *names in seen] == [4] * 4
+    assert [len([name for name in names if "template" in name]) for _, *names in seen] == [1] * 4
+    assert {host for host, *_ in seen} == {"127.0.0.1"}
+    assert most == 1
+    assert containers(engine, run_of(str(seen))) == []
+
+
+@pytest.fixture
+def running(pytester, engine):
+    """Start a run in the background, and wait until the named file shows how far it is."""
+    started = []
+
+    def start(until: str) -> tuple[subprocess.Popen, str]:
+        pytester.makeconftest(TELL_THE_RUN)
+        pytester.makepyfile(SLEEP)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pytest", "-n2", "-pno:cacheprovider"],
+            cwd=pytester.path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        started.append(process)
+        run = pytester.path / "run"
+        wait_until(lambda: run.exists() and run.read_text())
+        wait_until(
+            lambda: (
+                (pytester.path / "asleep").exists()
+                if until == "asleep"
+                else containers(engine, run.read_text(), "running")
+            )
+        )
+        return process, run.read_text()
+
+    yield start
+    for process in started:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def wait_until(condition, seconds: float = 60.0) -> float:
+    """Wait for a condition, and give the seconds it took."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds, "it never happened"
+        time.sleep(0.01)
+    return time.monotonic() - began
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_container_does_not_outlive_its_owner(running, engine, how):
+    """However the owner is ended in mid-run, its container is gone, within two seconds."""
+    process, run = running("asleep")
+    assert len(containers(engine, run)) == 1
+    process.send_signal(how)
+    if how is signal.SIGINT:  # pytest takes its time to end: xdist waits for its workers
+        wait_until(lambda: containers(engine, run) == [], 30)
+    else:
+        assert wait_until(lambda: containers(engine, run) == []) < 2
+
+
+def test_container_that_is_only_starting_does_not_outlive_its_owner(running, engine):
+    """Killed while the server is being initialised, the owner leaves nothing either."""
+    process, run = running("started")
+    process.kill()
+    wait_until(lambda: containers(engine, run) == [], 30)
+
+
+TEST = "def test_one(pg):\n    pass\n\n\ndef test_two(pg):\n    pass\n"
+
+
+def only_message(result) -> str:
+    """Give what was said, after checks that every message has to pass.
+
+    The summary is left out, where pytest says the beginning of each message again, or all of it
+    if the environment has CI.
+    """
+    text = result.stdout.str().partition("short test summary info")[0]
+    assert result.ret == pytest.ExitCode.USAGE_ERROR, text
+    assert "Traceback" not in text
+    assert "src/pgherd" not in text
+    assert result.stderr.str() == ""
+    return text
+
+
+@pytest.mark.parametrize("how", ["-n0", "-n4"])
+def test_no_engine(pytester, monkeypatch, how):
+    """Without an engine one message says so, and names the other way."""
+    pytester.makepyfile(TEST)
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{pytester.path}/none.sock")
+    text = only_message(pytester.runpytest_subprocess(how, "--dist=each"))
+    place = f"unix://{pytester.path}/none.sock"
+    assert f"no Docker engine answers at {place} (No such file or directory), and" in text
+    assert text.count("name a PostgreSQL server of your own: --pgherd-url=postgresql://") == 1
+
+
+@pytest.mark.parametrize("how", ["-n0", "-n4"])
+def test_no_such_image(pytester, how):
+    """An image that does not exist is named, with the engine's reason, once."""
+    pytester.makepyfile(TEST)
+    text = only_message(
+        pytester.runpytest_subprocess(how, "--dist=each", "--pgherd-image=pgherd.invalid/none:1")
+    )
+    assert text.count("the image 'pgherd.invalid/none:1' is not on this machine") == 1
+    assert "--pgherd-image" in text
+
+
+def test_container_that_ends_at_once(pytester, engine):
+    """Its last lines are told, at once and not after a time-out, and it is removed."""
+    image = engine.images.get("postgres:17")
+    broken = "pgherd-test-broken:1"
+    made = engine.containers.create(image, name=None)
+    made.commit(*broken.split(":"), changes='ENV POSTGRES_PASSWORD_FILE="/there/is/none"')
+    made.remove(v=True)
+    pytester.makepyfile(TEST)
+    try:
+        began = time.monotonic()
+        text = only_message(pytester.runpytest_subprocess("-n0", f"--pgherd-image={broken}"))
+        took = time.monotonic() - began
+    finally:
+        engine.images.remove(broken, force=True)
+    assert "the container of 'pgherd-test-broken:1' ended at once. Its last lines:" in text
+    assert "POSTGRES_PASSWORD" in text
+    assert took < 20
+
+
+def test_container_that_never_started_is_removed_by_a_later_run(engine):
+    """What an owner leaves that is killed between create and start is removed, once it is old."""
+    label = f"pgherd.test.{secrets.token_hex(4)}"
+    made = engine.containers.create("postgres:17", labels=[label])
+    now = datetime.now(timezone.utc)
+    _remove_unstarted(engine, label, now - timedelta(minutes=1))
+    assert [kept.id for kept in engine.containers.list(all=True, filters={"label": label})] == [
+        made.id
+    ]
+    _remove_unstarted(engine, label, now + timedelta(minutes=1))
+    assert engine.containers.list(all=True, filters={"label": label}) == []

@@ -1,0 +1,96 @@
+"""The histories see: with one part of the reset taken out, they find a difference soon."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from pgherd import undo
+from tests.pgherd import histories
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A text of `undo`, what is taken out of it, and what stands there instead."""
+
+    constant: str
+    out: str
+    instead: str = ""
+
+
+_GONE = "count(*) FILTER (WHERE age(t.xmin) >= age(pgherd_since)) <> {rows}\n           OR count(*)"
+MUTATIONS = {
+    "empty tables are not cleared": Mutation("_CLEAR", "DELETE FROM ONLY {table};"),
+    "sequences are not rewound": Mutation(
+        "_REWIND", "PERFORM setval({id}::regclass, {last}, {called});", "NULL;"
+    ),
+    "sequences are always called": Mutation("_REWIND", ", {last}, {called})", ", {last})"),
+    "only the value of a sequence counts": Mutation("_REWIND", " OR is_called <> {called}"),
+    "what was asked of sequences at once": Mutation("_MOVED", "last_value <> {last} OR "),
+    "seeded rows stay": Mutation("_RESTORE", "DELETE FROM ONLY {table};"),
+    "seeded rows do not come back": Mutation(
+        "_RESTORE", "INSERT INTO {table} {target} SELECT {columns} FROM {copy};"
+    ),
+    "seeded rows are only counted": Mutation("_RESTORE", _GONE, "count(*)"),
+    "new rows among seeded ones": Mutation("_RESTORE", "OR count(*) <> {rows} "),
+}
+# A random history meets these seldom: a statement each, by the rules of the state machine.
+SELDOM = {
+    "marks of many rows": (
+        Mutation("_MANY_CHANGED", "* {block}", "* 0 + pg_relation_size({id})"),
+        "UPDATE many SET a = 0 WHERE id = 3",
+    ),
+    "the file of many rows": (
+        Mutation("_MANY_CHANGED", "pg_relation_filenode({id}) <> {file}\nOR"),
+        "TRUNCATE many",
+    ),
+    "changes of the schema": (
+        Mutation("_NOTED", "EXISTS", "false AND EXISTS"),
+        "COMMENT ON TABLE role IS 'new'",
+    ),
+    "sums of catalogs": (
+        Mutation(
+            "_OTHER_SHAPE",
+            "{schema}.shape() IS DISTINCT FROM (SELECT shape FROM {schema}.frozen)",
+            "false",
+        ),
+        "SELECT lo_unlink(4711)",
+    ),
+    "what is the database's": (
+        Mutation("_OTHER_SHAPE", undo._DATABASE_CHANGED, "false"),  # noqa: SLF001 (all of it)
+        "GRANT CREATE ON DATABASE {database} TO PUBLIC",
+    ),
+}
+
+
+def _mutate(monkeypatch: pytest.MonkeyPatch, mutation: Mutation) -> None:
+    before = getattr(undo, mutation.constant)
+    assert mutation.out in before
+    monkeypatch.setattr(undo, mutation.constant, before.replace(mutation.out, mutation.instead))
+
+
+@pytest.fixture
+def mutant(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take a part out of what will be generated."""
+    _mutate(monkeypatch, request.param)
+
+
+@pytest.mark.parametrize("mutant", MUTATIONS.values(), ids=MUTATIONS, indirect=True)
+def test_a_mutation_is_found(mutant, subject: histories.Subject):
+    """A short run of histories finds what is missing."""
+    with pytest.raises(AssertionError, match=r"not as in the template|rows are undone in place"):
+        histories.run(subject, 60, 1, shrink=False)
+
+
+@pytest.mark.parametrize(("mutant", "statement"), SELDOM.values(), ids=SELDOM, indirect=["mutant"])
+def test_a_mutation_that_is_met_seldom_is_found(mutant, subject: histories.Subject, statement: str):
+    """The state machine sees what is missing in its own terms."""
+    with pytest.raises(AssertionError, match="not as in the template"):
+        histories.run_one(subject, statement)
+
+
+@pytest.mark.parametrize("statement", [statement for _, statement in SELDOM.values()])
+def test_without_a_mutation_there_is_nothing_to_find(subject: histories.Subject, statement: str):
+    """The same statements leave no trace where nothing was taken out."""
+    histories.run_one(subject, statement)
