@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 coordination: pytest.StashKey[Coordination] = pytest.StashKey()
 worker_id = pytest.StashKey[str]()
+_migrated_by: pytest.StashKey[Any] = pytest.StashKey()
 
 _ISOLATIONS = ("reset", "clone")
 
@@ -142,6 +143,23 @@ def pg_factory(_pg_spares: Spares) -> Iterator[Callable[[], Database]]:
     yield take
     for database in taken:
         _pg_spares.discard(database)
+
+
+def follow_migrations(item: pytest.Item) -> None:
+    """Let go of the clone if it was made by other migrations than this test's.
+
+    A project may override `pg_migrations` in several directories. pytest keeps the value of a
+    session fixture whatever another directory overrides under it, so that a test would be given
+    the database of another directory. What depends on the template is torn down with it, as when
+    a parametrized fixture changes: by `FixtureDef.finish` in pytest's src/_pytest/fixtures.py.
+    """
+    if "pg_template" in getattr(item, "fixturenames", ()):
+        definitions = item._fixtureinfo.name2fixturedefs  # type: ignore[attr-defined]  # noqa: SLF001
+        migrations = definitions["pg_migrations"][-1]
+        before = item.config.stash.get(_migrated_by, migrations)
+        item.config.stash[_migrated_by] = migrations
+        if before is not migrations:
+            definitions["pg_template"][-1].finish(item._request)  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 def _isolation(item: pytest.Item) -> object:

@@ -15,6 +15,7 @@ from pgherd.fixtures import (
     _pg_resetter,
     _pg_spares,
     coordination,
+    follow_migrations,
     pg,
     pg_database,
     pg_disconnect,
@@ -91,6 +92,12 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     names: list[str] = getattr(item, "fixturenames", [])
     if "pg" not in names and any(hasattr(each, current.ASKS) for each in asking):
         names.insert(0, "pg")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Change to the database of the test's own directory before its fixtures are set up."""
+    follow_migrations(item)
 
 
 @pytest.hookimpl(trylast=True)

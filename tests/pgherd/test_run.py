@@ -342,3 +342,68 @@ def test_only_the_test_that_left_something_is_warned(project):
     )
     result = project.runpytest_subprocess("-n0", "-pno:randomly")
     result.assert_outcomes(passed=2, warnings=1)
+
+
+DIRECTORY = """
+import pytest
+from pgherd import sql_files
+from pathlib import Path
+
+@pytest.fixture(scope="session")
+def pg_migrations():
+    return sql_files(Path(__file__).with_name("{name}.sql"))
+
+@pytest.fixture(scope="session")
+def tables(pg_database):
+    link = pg_database.connect()
+    cursor = link.cursor()
+    cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    found = [name for (name,) in cursor.fetchall()]
+    link.close()
+    return found
+"""
+DIRECTORIES_TEST = """
+import pytest
+
+@pytest.mark.parametrize("number", range(2))
+def test_{name}_{part}(pg, tables, number):
+    assert tables == ["{name}"]
+    link = pg.connect()
+    link.cursor().execute("INSERT INTO {name} VALUES (1)")
+    link.commit()
+    link.close()
+"""
+
+
+@pytest.fixture
+def directories(pytester, server):
+    """Give a project with two directories that override `pg_migrations`, and one that does not."""
+    for name in ("shop", "forum"):
+        pytester.mkdir(name)
+        (pytester.path / name / f"{name}.sql").write_text(f"CREATE TABLE {name} (id int UNIQUE)")
+        (pytester.path / name / "conftest.py").write_text(DIRECTORY.replace("{name}", name))
+        for part in "ab":
+            text = DIRECTORIES_TEST.replace("{name}", name).replace("{part}", part)
+            (pytester.path / name / f"test_{name}_{part}.py").write_text(text)
+    pytester.makepyfile(
+        test_bare="""
+def test_bare(pg_database):
+    link = pg_database.connect()
+    cursor = link.cursor()
+    cursor.execute("SELECT FROM pg_tables WHERE schemaname = 'public'")
+    assert cursor.fetchall() == []
+    link.close()
+"""
+    )
+    return pytester
+
+
+@pytest.mark.parametrize("how", ["-n0", "-n2"])
+def test_each_directory_has_the_database_of_its_own_migrations(directories, server, how):
+    """A test gets what the `pg_migrations` nearest to it makes, whatever was asked for before."""
+    files = ["shop/test_shop_a.py", "test_bare.py", "forum", "shop/test_shop_b.py"]
+    before = databases(server)
+    result = directories.runpytest_subprocess("-pno:randomly", how, *files)
+    result.assert_outcomes(passed=9)
+    left = databases(server) - before
+    assert all(naming.run_of(name) is None for name in left), left
