@@ -113,7 +113,7 @@ def main() -> None:
     parser.add_argument("--image", default=options.Options().image)
     chosen = parser.parse_args()
     run = naming.new_run()
-    with servers.start(options.Options(image=chosen.image), run, print) as server:
+    with servers.start(options.Options(image=chosen.image), servers.Run(run), print) as server:
         print(f"{server.description} {server.version}; load {os.getloadavg()[0]:.1f}; p50, p99")
         for tables in chosen.tables:
             for rows in chosen.rows:

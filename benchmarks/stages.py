@@ -80,7 +80,7 @@ def main() -> None:
     chosen = parser.parse_args()
     began = time.perf_counter()
     run = naming.new_run()
-    with servers.start(options.Options(image=chosen.image), run, print) as server:
+    with servers.start(options.Options(image=chosen.image), servers.Run(run), print) as server:
         print(f"{server.description}: ready after {time.perf_counter() - began:.2f} s")
         name = naming.template(run)
         build = timed(

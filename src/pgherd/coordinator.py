@@ -69,13 +69,15 @@ class Coordinator:
     Args:
         options: what the person who runs the tests chose.
         say: tells that person something in one line.
+        workers: how many processes run tests at once.
     """
 
-    def __init__(self, options: Options, say: Callable[[str], None]) -> None:
+    def __init__(self, options: Options, say: Callable[[str], None], workers: int = 1) -> None:
         self.run = naming.new_run()
         self.failed = False
         self._closed = False
         self._options = options
+        self._workers = workers
         self._say = say
         self._stack = ExitStack()
         self._starting = threading.Lock()
@@ -104,7 +106,8 @@ class Coordinator:
 
     def _start(self) -> Address:
         began = time.monotonic()
-        server = self._stack.enter_context(servers.start(self._options, self.run, self._say))
+        run = servers.Run(self.run, self._workers)
+        server = self._stack.enter_context(servers.start(self._options, run, self._say))
         # While this run holds the lock of its id, no other run takes its clones for a dead one's.
         link = self._stack.enter_context(admin.connected(server.address))
         self._stack.enter_context(admin.locked(link, self.run))

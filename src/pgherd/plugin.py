@@ -71,7 +71,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[worker_id] = worker_input["workerid"]
         config.stash[coordination] = opened.enter_context(closing(line))
         return
-    owner = Coordinator(_options(config), lambda text: say(config, text))
+    owner = Coordinator(_options(config), lambda text: say(config, text), _workers(config))
     config.stash[worker_id] = "main"
     config.stash[coordination] = config.stash[_owner] = opened.enter_context(closing(owner))
 
@@ -116,6 +116,17 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Do the same for a session that ended before it had begun."""
     if _opened in config.stash:
         config.stash[_opened].close()
+
+
+def _workers(config: pytest.Config) -> int:
+    """Count the processes that will run tests: those of xdist, which has resolved `-n auto`.
+
+    Each item of `tx` is one worker, or several: `4*popen//python=python3.12`.
+    """
+    specs: list[str] = config.getoption("tx", None) or []
+    numbers = [spec.partition("*")[0] for spec in specs if "*" in spec]
+    several = sum(int(number) - 1 for number in numbers if number.isdecimal())
+    return max(1, len(specs) + several) if config.getoption("dist", "no") != "no" else 1
 
 
 def _options(config: pytest.Config) -> Options:

@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Run:
+    """What a server has to know of the run that it is for."""
+
+    id: str
+    workers: int = 1
+    """How many processes run tests at once."""
+
+
+@dataclass(frozen=True)
 class Server:
     """A server that answers queries."""
 
@@ -28,13 +37,13 @@ class Start(Protocol):
     """Start a server, or take the one that is there, and stop what was started at the end."""
 
     def __call__(
-        self, options: Options, run: str, say: Callable[[str], None]
+        self, options: Options, run: Run, say: Callable[[str], None]
     ) -> AbstractContextManager[Server]:
         """Lend the server for as long as the context lasts.
 
         Args:
             options: what the person who runs the tests chose.
-            run: the run's id.
+            run: what the server is for.
             say: tells that person what takes long, in one line.
 
         Raises:
@@ -42,7 +51,7 @@ class Start(Protocol):
         """
 
 
-def start(options: Options, run: str, say: Callable[[str], None]) -> AbstractContextManager[Server]:
+def start(options: Options, run: Run, say: Callable[[str], None]) -> AbstractContextManager[Server]:
     """Start the kind of server that the options name; `auto` is the URL if set, else docker."""
     kind = options.server
     if kind == "auto":

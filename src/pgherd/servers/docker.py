@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import psycopg2
 
-from pgherd import admin
+from pgherd import admin, settings
 from pgherd.address import Address
 from pgherd.errors import ServerError
 from pgherd.lifeline import CONTAINER_SCRIPT, HELLO
@@ -26,10 +26,10 @@ from pgherd.servers import Server
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from psycopg2.extensions import connection
     from testcontainers.core.container import DockerContainer
 
     from pgherd.options import Options
+    from pgherd.servers import Run
 
 log = logging.getLogger("pgherd")
 
@@ -38,23 +38,11 @@ _DATA = "/pgherd"
 _READY_WITHIN = 60.0
 _ASK_EVERY = 0.01
 _LAST_LINES = 15
-_SCRAM_ITERATIONS_SINCE = 160000
 _ABANDONED_AFTER = timedelta(minutes=1)
-
-# Nothing has to survive a crash: https://www.postgresql.org/docs/current/non-durability.html
-_SETTINGS = {
-    "fsync": "off",
-    "synchronous_commit": "off",
-    "full_page_writes": "off",
-    "wal_level": "minimal",
-    "max_wal_senders": "0",
-    "autovacuum": "off",
-    "max_connections": "300",
-}
 
 
 @contextmanager
-def server(options: Options, run: str, say: Callable[[str], None]) -> Iterator[Server]:
+def server(options: Options, run: Run, say: Callable[[str], None]) -> Iterator[Server]:
     """Start a container that cannot outlive this process; stop it at the end."""
     with _engine() as engine:
         _remove_unstarted(engine, "pgherd.run", datetime.now(timezone.utc) - _ABANDONED_AFTER)
@@ -190,13 +178,13 @@ def _own_names() -> list[str]:
     return [*re.findall(r"/(?:containers|docker)/([0-9a-f]{64})\b", text), socket.gethostname()]
 
 
-def _container(image: str, run: str, password: str, place: _Place) -> DockerContainer:
+def _container(image: str, run: Run, password: str, place: _Place) -> DockerContainer:
     from testcontainers.core.container import DockerContainer
 
-    settings = [part for item in _SETTINGS.items() for part in ("-c", "=".join(item))]
+    sized = settings.sized(run.workers).items()
     container = (
         DockerContainer(image)
-        .with_name(f"pgherd-{run}")
+        .with_name(f"pgherd-{run.id}")
         .with_env("POSTGRES_PASSWORD", password)
         .with_env("POSTGRES_INITDB_ARGS", "--no-sync")
         .with_env("PGDATA", f"{_DATA}/data")
@@ -208,10 +196,10 @@ def _container(image: str, run: str, password: str, place: _Place) -> DockerCont
             stdin_open=True,
             auto_remove=True,
             shm_size="256m",
-            labels={"pgherd.run": run},
+            labels={"pgherd.run": run.id},
             network=place.network,
         )
-        .with_command(["postgres", *settings])
+        .with_command(["postgres", *(f"-c{name}={value}" for name, value in sized)])
     )
     if not place.network:
         # docker-py publishes on one interface by a pair; testcontainers' types know none.
@@ -290,7 +278,7 @@ def _wait(address: Address, lifeline: _Lifeline, image: str) -> str:
     while time.monotonic() < until and not lifeline.ended.is_set():
         try:
             with admin.connected(address) as link:
-                _speed_up_connecting(link, address)
+                settings.hash_once(link, address.password)
                 return admin.version(link)
         except psycopg2.OperationalError as error:
             problem = error
@@ -303,18 +291,6 @@ def _wait(address: Address, lifeline: _Lifeline, image: str) -> str:
         f"the container of {image!r} {what}. Its last lines:\n{last}\n"
         "pgherd needs an image that is made like the official postgres (--pgherd-image)"
     ) from problem
-
-
-def _speed_up_connecting(link: connection, address: Address) -> None:
-    """Have the password hashed once instead of 4096 times, at both ends of each new connection.
-
-    The many rounds protect passwords that people make up; this one is 128 random bits:
-    https://www.postgresql.org/docs/current/runtime-config-connection.html#GUC-SCRAM-ITERATIONS
-    """
-    if link.server_version >= _SCRAM_ITERATIONS_SINCE:
-        with link.cursor() as run:
-            run.execute("SET scram_iterations = 1")
-            run.execute("ALTER ROLE CURRENT_USER PASSWORD %s", [address.password])
 
 
 def _stop(container: DockerContainer) -> None:

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pgherd.options import Options
+    from pgherd.servers import Run
 
 
 @contextmanager
-def server(options: Options, run: str, say: Callable[[str], None]) -> Iterator[Server]:  # noqa: ARG001
+def server(options: Options, run: Run, say: Callable[[str], None]) -> Iterator[Server]:  # noqa: ARG001
     """Use a server by its URL, and leave it running."""
     if not options.url:
         raise UsageError(
