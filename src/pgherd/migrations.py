@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+import sysconfig
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +80,7 @@ class Command:
             self.line,
             shell=True,
             check=False,
-            env={**os.environ, self.variable: url},
+            env={**os.environ, "PATH": _path(), self.variable: url},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -101,6 +102,8 @@ def sql_files(*paths: str | Path) -> SqlFiles:
 
 def command(line: str, *, inputs: Sequence[str | Path], variable: str = "DATABASE_URL") -> Command:
     """Migrate by a shell command, such as `alembic upgrade head`.
+
+    Programs installed beside pytest are found, though its virtual environment is not activated.
 
     Args:
         line: what the shell is given.
@@ -125,6 +128,13 @@ def fingerprint_of(paths: Iterable[Path], root: Path | None = None) -> str:
         digest.update(f"{name}\0{len(content)}\0".encode())
         digest.update(content)
     return digest.hexdigest()
+
+
+def _path() -> str:
+    """Give where the shell looks for programs, with where those of this Python are installed."""
+    scripts = sysconfig.get_path("scripts")
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    return os.pathsep.join(folders if scripts in folders else [scripts, *folders])
 
 
 def _run(path: Path, database: Database) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
+import sysconfig
 from typing import TYPE_CHECKING
 
 import psycopg2
@@ -126,6 +128,24 @@ def test_a_command_may_read_another_variable(file, tmp_path: Path):
     line = f'printf %s "$PG_URL" > {tmp_path}/told'
     pgherd.command(line, inputs=[path], variable="PG_URL").apply("postgresql://ada@db/shop")
     assert (tmp_path / "told").read_text() == "postgresql://ada@db/shop"
+
+
+@pytest.mark.parametrize("path", [None, "/usr/bin:/bin", "activated"])
+def test_a_command_finds_what_is_installed_beside_pytest(file, monkeypatch, tmp_path, path):
+    """A program of the virtual environment is found, activated or not, and others as before."""
+    scripts = sysconfig.get_path("scripts")
+    if path is None:
+        monkeypatch.delenv("PATH")
+    else:
+        monkeypatch.setenv("PATH", path.replace("activated", f"/usr/bin:/bin:{scripts}"))
+    line = f'pytest --version && cat /dev/null && printf %s "$PATH" > {tmp_path}/told'
+    pgherd.command(line, inputs=[file("a")]).apply("postgresql://ada@db/shop")
+    expected = {
+        None: f"{scripts}:{os.defpath}",
+        "/usr/bin:/bin": f"{scripts}:/usr/bin:/bin",
+        "activated": f"/usr/bin:/bin:{scripts}",
+    }
+    assert (tmp_path / "told").read_text() == expected[path]
 
 
 def test_a_command_that_fails(file):
