@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from psycopg2 import sql
 
 from pgherd import naming
+from pgherd.budget import Limit, LockTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from psycopg2.extensions import connection
+    from psycopg2.extensions import connection, cursor
 
     from pgherd.address import Address
 
@@ -22,6 +23,35 @@ log = logging.getLogger("pgherd")
 
 _STRATEGY_SINCE = 150000
 _GONE_WITHIN = 2.0
+_LOOK_EVERY = 0.02
+
+# A lock of one 64-bit key shows its high half as classid, its low half as objid, and objsubid 1:
+# https://www.postgresql.org/docs/current/view-pg-locks.html
+_HOLDERS = """
+FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
+ AND classid::bigint = %s AND objid::bigint = %s
+"""
+_LIMITS = """
+WITH other AS (
+  SELECT datid, usesysid FROM pg_stat_activity
+  WHERE datid IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend'
+    AND pid <> pg_backend_pid()
+)
+SELECT rolname, datname, current_setting('max_connections')::int,
+  current_setting('superuser_reserved_connections')::int
+  + coalesce(current_setting('reserved_connections', true)::int, 0) + (SELECT count(*) FROM other),
+  CASE WHEN rolsuper THEN -1 ELSE rolconnlimit END,
+  (SELECT count(*) FROM other WHERE usesysid = role.oid),
+  CASE WHEN rolsuper THEN -1 ELSE datconnlimit END,
+  (SELECT count(*) FROM other WHERE datid = base.oid)
+FROM pg_roles AS role, pg_database AS base
+WHERE rolname = session_user AND datname = current_database()
+"""
+_LOCK_TABLE = """
+SELECT current_setting('max_locks_per_transaction')::int,
+  current_setting('max_connections')::int + current_setting('max_prepared_transactions')::int
+"""
+_MINE = "(SELECT oid FROM pg_database WHERE datname = current_database())"
 
 
 @contextmanager
@@ -36,11 +66,29 @@ def connected(server: Address) -> Iterator[connection]:
         yield link
 
 
+def keep_idle(link: connection) -> None:
+    """Have the server keep this connection, however long nothing is asked over it.
+
+    https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-IDLE-SESSION-TIMEOUT
+    """
+    with link.cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config('idle_session_timeout', '0', false)"
+            " WHERE current_setting('idle_session_timeout', true) IS NOT NULL"
+        )
+
+
 @contextmanager
 def locked(link: connection, name: str) -> Iterator[None]:
-    """Hold the lock of this name until the end, or until the connection's death."""
+    """Hold the lock of this name, alone on the server, until the end or the connection's death.
+
+    An advisory lock is one of a database, and two runs may have been told different ones. So who
+    has the lock in its own looks for holders in the others, and is found by those that look later.
+    Of two that find each other, the one in the database with the lower OID stays and waits, and the
+    other gives way: https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
+    """
     with link.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(%s)", [naming.lock_key(name)])
+        _lock(cursor, naming.lock_key(name))
         try:
             yield
         finally:
@@ -48,21 +96,43 @@ def locked(link: connection, name: str) -> Iterator[None]:
                 cursor.execute("SELECT pg_advisory_unlock(%s)", [naming.lock_key(name)])
 
 
-def is_locked(link: connection, name: str) -> bool:
-    """Say whether any connection to the server, in whatever database, holds the name's lock.
+def _lock(cursor: cursor, key: int) -> None:
+    while True:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [key])
+        while (give_way := _elsewhere(cursor, key)) is False:
+            time.sleep(_LOOK_EVERY)
+        if give_way is None:
+            return
+        cursor.execute("SELECT pg_advisory_unlock(%s)", [key])
+        time.sleep(_LOOK_EVERY)
 
-    A lock of one 64-bit key shows its high half as classid, its low half as objid, and objsubid 1:
-    https://www.postgresql.org/docs/current/view-pg-locks.html
-    """
-    key = naming.lock_key(name) % 2**64
+
+def _elsewhere(cursor: cursor, key: int) -> bool | None:
+    """Say whether to give way to a holder in another database; None where there is none."""
+    cursor.execute(
+        f"SELECT bool_or(database < {_MINE}) {_HOLDERS} AND database <> {_MINE}", _halves(key)
+    )
+    ((lower,),) = cursor.fetchall()
+    return None if lower is None else bool(lower)
+
+
+def share(link: connection, name: str) -> None:
+    """Hold the lock of this name together with others, until the connection's end."""
     with link.cursor() as cursor:
-        cursor.execute(
-            "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted"
-            " AND objsubid = 1 AND classid::bigint = %s AND objid::bigint = %s)",
-            [key >> 32, key & 0xFFFFFFFF],
-        )
+        cursor.execute("SELECT pg_advisory_lock_shared(%s)", [naming.lock_key(name)])
+
+
+def is_locked(link: connection, name: str) -> bool:
+    """Say whether any connection to the server, in whatever database, holds the name's lock."""
+    with link.cursor() as cursor:
+        cursor.execute(f"SELECT EXISTS (SELECT {_HOLDERS})", _halves(naming.lock_key(name)))
         ((held,),) = cursor.fetchall()
         return bool(held)
+
+
+def _halves(key: int) -> list[int]:
+    """Split a key as pg_locks shows it, which knows no sign."""
+    return [key % 2**64 >> 32, key & 0xFFFFFFFF]
 
 
 def create(link: connection, name: str, template: str | None = None) -> None:
@@ -91,6 +161,11 @@ def freeze(link: connection, name: str) -> None:
         ),
     )
     log.info("froze template %s", name)
+
+
+def thaw(link: connection, name: str) -> None:
+    """Make a template an ordinary database again, which can be dropped."""
+    _execute(link, sql.SQL("ALTER DATABASE {} WITH IS_TEMPLATE false").format(sql.Identifier(name)))
 
 
 def is_frozen(link: connection, name: str) -> bool | None:
@@ -157,6 +232,44 @@ def names(link: connection, beginning: str) -> list[str]:
             [beginning],
         )
         return [name for (name,) in cursor.fetchall()]
+
+
+def templates(link: connection) -> dict[str, bool]:
+    """List this user's own templates, and say which are frozen."""
+    with link.cursor() as cursor:
+        cursor.execute(
+            "SELECT datname, datistemplate AND NOT datallowconn FROM pg_database"
+            " WHERE starts_with(datname, %s) AND pg_get_userbyid(datdba) = current_user"
+            " ORDER BY 1",
+            [naming.PREFIX],
+        )
+        return {name: frozen for name, frozen in cursor.fetchall() if naming.is_template(name)}
+
+
+def limits(link: connection) -> list[Limit]:
+    """List what limits this user's connections, without those that are taken.
+
+    Those that the server reserves are taken, too, even where this user might have them. What other
+    users do is hidden from an ordinary one, but not that they are connected:
+    https://www.postgresql.org/docs/current/runtime-config-connection.html
+    """
+    with link.cursor() as cursor:
+        cursor.execute(_LIMITS)
+        ((role, database, *numbers),) = cursor.fetchall()
+    whole, in_use, of_role, by_role, of_database, to_database = numbers
+    return [
+        Limit("max_connections", whole, in_use),
+        Limit(f"the CONNECTION LIMIT of the role {role}", of_role, by_role),
+        Limit(f"the CONNECTION LIMIT of the database {database}", of_database, to_database, 2),
+    ]
+
+
+def lock_table(link: connection) -> LockTable:
+    """Read how many locks the server can keep."""
+    with link.cursor() as cursor:
+        cursor.execute(_LOCK_TABLE)
+        ((per_transaction, transactions),) = cursor.fetchall()
+        return LockTable(per_transaction, transactions)
 
 
 def version(link: connection) -> str:

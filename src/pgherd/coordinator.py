@@ -23,11 +23,13 @@ from multiprocessing.connection import (
 )
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pgherd import admin, naming, servers, sweep
+from pgherd import admin, naming, note, servers, sweep
 from pgherd.errors import MigrationError, PgherdError, ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from psycopg2.extensions import connection
 
     from pgherd.address import Address
     from pgherd.options import Options
@@ -82,6 +84,7 @@ class Coordinator:
         self._stack = ExitStack()
         self._starting = threading.Lock()
         self._address: Address | None = None
+        self._link: connection | None = None
         self._settled = threading.Condition()
         self._templates: dict[str, str] = {}
 
@@ -109,7 +112,8 @@ class Coordinator:
         run = servers.Run(self.run, self._workers)
         server = self._stack.enter_context(servers.start(self._options, run, self._say))
         # While this run holds the lock of its id, no other run takes its clones for a dead one's.
-        link = self._stack.enter_context(admin.connected(server.address))
+        link = self._link = self._stack.enter_context(admin.connected(server.address))
+        admin.keep_idle(link)
         self._stack.enter_context(admin.locked(link, self.run))
         sweep.dead_runs(server.address)
         self._say(
@@ -125,13 +129,31 @@ class Coordinator:
             state = self._templates.setdefault(template, worker)
             if state == _FAILED:
                 raise MigrationError("the migrations failed; the first test was told why")
+            if self._link is not None and state == worker:
+                admin.share(self._link, naming.use_of(template))
             return state != _READY
 
     def settle(self, template: str, built: bool) -> None:  # noqa: FBT001
-        """Tell how the building of a claimed template ended."""
+        """Tell how the building of a claimed template ended.
+
+        Raises:
+            ServerError: the server has not enough locks for so many workers and a schema so big.
+        """
+        shortage = self._shortage(template) if built else None
         with self._settled:
-            self._templates[template] = _READY if built else _FAILED
+            self._templates[template] = _READY if built and not shortage else _FAILED
             self._settled.notify_all()
+        if shortage:
+            self.failed = True
+            raise ServerError(f"the server has not enough locks for this run: {shortage}")
+        if built and self._link is not None:
+            sweep.templates(self._link)
+
+    def _shortage(self, template: str) -> str | None:
+        noted = note.read(self._link, template) if self._link is not None else None
+        if self._link is None or noted is None:
+            return None
+        return admin.lock_table(self._link).shortage(self._workers, noted.relations)
 
     def release(self, worker: str) -> None:
         """Drop the clone of a worker that is gone, and let another build what it was building."""

@@ -14,6 +14,7 @@ SCHEMA = "pgherd"
 
 _RUN_BYTES = 4
 _CLONE = re.compile(rf"{PREFIX}(?P<run>[0-9a-f]{{{2 * _RUN_BYTES}}})_")
+_TEMPLATE = re.compile(rf"{PREFIX}template_[0-9a-f]{{16}}")
 # PostgreSQL cuts longer identifiers off silently (NAMEDATALEN - 1 bytes).
 _LONGEST = 63
 
@@ -48,6 +49,16 @@ def run_of(database: str) -> str | None:
     """Read the run's id out of a clone's name; None for any other database."""
     found = _CLONE.match(database)
     return found["run"] if found else None
+
+
+def is_template(database: str) -> bool:
+    """Say whether a database has a name like those that `template` gives."""
+    return _TEMPLATE.fullmatch(database) is not None
+
+
+def use_of(template: str) -> str:
+    """Name the lock that a run holds for as long as it may clone the template."""
+    return f"use of {template}"
 
 
 def lock_key(name: str) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import psycopg2
 
-from pgherd import admin, naming
+from pgherd import admin, naming, note
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from pgherd.address import Address
 
 log = logging.getLogger("pgherd")
+
+KEPT = 5
+"""How many templates are kept on a server that outlives the run, for each user."""
 
 
 def clones(server: Address, beginning: str) -> None:
@@ -46,9 +49,31 @@ def dead_runs(server: Address) -> None:
                 _drop(link, name)
 
 
+def templates(link: connection, keep: int = KEPT) -> None:
+    """Drop this user's templates but for those used last, those in use, and those being built.
+
+    A run takes the lock of a template's use before that of its building, in which it finds the
+    template or builds it. So who has the lock of its building, and sees nobody use it, can drop it:
+    whoever asks from then on waits for the lock, and finds that it has to be built. A frozen one
+    without a note is none of this version's, and who uses it may not say so: it is left alone.
+    """
+    found = admin.templates(link)
+    notes = {name: noted for name in found if (noted := note.read(link, name))}
+    finished = sorted((name for name in notes if found[name]), key=lambda name: notes[name].used)
+    half_built = [name for name, frozen in found.items() if not frozen]
+    for name in (*half_built, *finished[: max(len(finished) - keep, 0)]):
+        if admin.is_locked(link, name):
+            continue
+        with admin.locked(link, name):
+            if not admin.is_locked(link, naming.use_of(name)):
+                _drop(link, name)
+
+
 def _drop(link: connection, name: str) -> None:
     """Drop a database; it may be another user's, and must not keep this run from going on."""
     try:
+        if naming.is_template(name) and admin.exists(link, name):
+            admin.thaw(link, name)
         admin.drop(link, name)
     except psycopg2.Error as error:
         log.warning("could not drop %s: %s", name, str(error).strip())

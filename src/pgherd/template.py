@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
-from pgherd import admin
+from pgherd import admin, note
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,12 +28,16 @@ def build(server: Address, name: str, *steps: Callable[[Database], None]) -> Non
     """
     with admin.connected(server) as link, admin.locked(link, name):
         if admin.is_frozen(link, name):
+            if noted := note.read(link, name):
+                note.write(link, name, noted.relations)
             return
         admin.drop(link, name)
         admin.create(link, name)
         try:
             for step in steps:
                 step(server.database(name))
+            with closing(server.database(name).connect()) as inside:
+                note.write(link, name, note.relations(inside))
         except BaseException:
             admin.drop(link, name)
             raise

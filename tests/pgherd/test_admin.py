@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import psycopg2
@@ -146,6 +148,50 @@ def test_a_lock_is_seen_from_every_database(pg_server: Address, link, run: str):
             assert admin.is_locked(other, f"{run} lock")
             assert not admin.is_locked(other, f"{run} other lock")
         assert not admin.is_locked(other, f"{run} lock")
+
+
+def test_a_lock_is_one_for_all_databases(pg_server: Address, run: str):
+    """Of many in two databases that want one lock, one at a time has it, and all come to it."""
+    inside, most, turns = [], [], []
+
+    def take(maintenance: str) -> None:
+        server = replace(pg_server, maintenance=maintenance)
+        for _ in range(3):
+            with admin.connected(server) as link, admin.locked(link, f"{run} lock"):
+                inside.append(maintenance)
+                time.sleep(0.01)
+                most.append(len(inside))
+                turns.append(inside.pop())
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(take, ["template1", "postgres"] * 3)) == [None] * 6
+    assert max(most) == 1
+    assert len(turns) == 18
+
+
+def test_a_lock_can_be_shared(pg_server: Address, link, run: str):
+    """Several hold it, in whatever database, and it is held until the last of them has ended."""
+    with closing(pg_server.database("template1").connect()) as other:
+        with admin.connected(pg_server) as holder:
+            for each in (holder, holder, other):
+                admin.share(each, f"{run} use")
+        assert admin.is_locked(link, f"{run} use")
+    until = time.monotonic() + 5
+    while admin.is_locked(link, f"{run} use"):
+        assert time.monotonic() < until, "the lock is still held"
+
+
+def test_an_idle_connection_is_kept(pg_server: Address, link):
+    """A server that ends idle sessions keeps one of which it was asked to."""
+    if link.server_version < 140000:
+        pytest.skip("idle_session_timeout is new in PostgreSQL 14")
+    hasty = replace(pg_server, parameters=(("options", "-cidle_session_timeout=50"),))
+    with admin.connected(hasty) as kept, admin.connected(hasty) as ended:
+        admin.keep_idle(kept)
+        time.sleep(0.2)
+        kept.cursor().execute("SELECT 1")
+        with pytest.raises(psycopg2.OperationalError):
+            ended.cursor().execute("SELECT 1")
 
 
 @pytest.mark.parametrize("sign", ["above zero", "below zero"])

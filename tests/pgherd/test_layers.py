@@ -31,7 +31,7 @@ LAYERS = [
     {"servers", "template", "clone", "reset", "undo", "sweep", "testdb"},
     {"admin", "options", "settings", "lifeline", "migrations", "binding"},
     {"current"},
-    {"address", "naming"},
+    {"address", "budget", "naming", "note"},
     {"errors"},
 ]
 STAGES = {"template", "clone", "reset", "undo", "sweep"}

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg2
 import pytest
 from psycopg2 import sql
 
-from pgherd import admin, naming, sweep
+from pgherd import admin, naming, sweep, template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from psycopg2.extensions import connection
 
     from pgherd import Address
 
@@ -97,12 +102,14 @@ def test_a_living_run_keeps_its_clones(pg_server: Address, dying: Dying, names):
 def test_other_databases_are_not_touched(pg_server: Address, link, names, name: str):
     """Templates, and databases whose names are not those of clones, are left alone."""
     database = name.format(run=naming.new_run())
-    link.cursor().execute(f'CREATE DATABASE "{database}" TEMPLATE template0')
-    try:
-        sweep.dead_runs(pg_server)
-        assert names(database) == [""]
-    finally:
-        link.cursor().execute(f'DROP DATABASE "{database}"')
+    # As if it were being built: a half-built template is anybody's to drop after the next build.
+    with admin.locked(link, database):
+        link.cursor().execute(f'CREATE DATABASE "{database}" TEMPLATE template0')
+        try:
+            sweep.dead_runs(pg_server)
+            assert names(database) == [""]
+        finally:
+            link.cursor().execute(f'DROP DATABASE "{database}"')
 
 
 def test_what_cannot_be_dropped_is_told_and_left(
@@ -136,3 +143,101 @@ def test_clones_of_one_worker(pg_server: Address, run: str, empty, names):
         empty(worker)
     sweep.clones(pg_server, f"pgherd_{run}_gw1")
     assert names(f"pgherd_{run}_") == ["gw10", "gw11_1"]
+
+
+@pytest.fixture
+def user(pg_server: Address, link, run: str) -> Iterator[Address]:
+    """Give the server as a role of this test's own sees it, who may create databases."""
+    link.cursor().execute(f"CREATE ROLE role_{run} LOGIN CREATEDB PASSWORD 'secret'")
+    yield replace(pg_server, user=f"role_{run}", password="secret")
+    with link.cursor() as cursor:
+        cursor.execute(
+            "SELECT datname FROM pg_database WHERE pg_get_userbyid(datdba) = %s", [f"role_{run}"]
+        )
+        for (name,) in cursor.fetchall():
+            admin.thaw(link, name)
+            admin.drop(link, name)
+    link.cursor().execute(f"DROP ROLE role_{run}")
+
+
+@pytest.fixture
+def mine(user: Address) -> Iterator[connection]:
+    """Give that role's connection, as the owner of a run has it."""
+    with admin.connected(user) as link:
+        yield link
+
+
+def built(user: Address, *texts: str) -> list[str]:
+    """Build templates; give their names."""
+    names = [naming.template(user.user, text) for text in texts]
+    for name in names:
+        template.build(user, name)
+    return names
+
+
+def test_templates_used_last_are_kept(user: Address, mine):
+    """The newest few stay; one that was asked for again is newer than one built after it."""
+    first, second, third = built(user, "1", "2", "3")
+    template.build(user, first)
+    sweep.templates(mine, keep=2)
+    assert set(admin.templates(mine)) == {first, third}
+    assert second not in admin.names(mine, "pgherd_template_")
+
+
+def test_five_templates_are_kept(user: Address, mine):
+    """Of seven templates two are dropped."""
+    names = built(user, *"1234567")
+    sweep.templates(mine)
+    assert set(admin.templates(mine)) == set(names[2:])
+
+
+def test_a_template_in_use_is_kept(user: Address, mine):
+    """A run that may clone it holds its lock, from whatever database; afterwards it is dropped."""
+    names = built(user, "1", "2")
+    with closing(user.database("template1").connect()) as other:
+        admin.share(other, naming.use_of(names[0]))
+        sweep.templates(mine, keep=0)
+        assert set(admin.templates(mine)) == {names[0]}
+    until = time.monotonic() + 5
+    while admin.is_locked(mine, naming.use_of(names[0])):
+        assert time.monotonic() < until
+    sweep.templates(mine, keep=0)
+    assert admin.templates(mine) == {}
+
+
+def test_a_template_that_is_half_built_is_dropped_unless_it_is_being_built(user: Address, mine):
+    """Nobody holds the lock of its building, so its builder is dead."""
+    dead, alive = (naming.template(user.user, text) for text in ("dead", "alive"))
+    admin.create(mine, dead)
+    with admin.connected(user) as builder, admin.locked(builder, alive):
+        admin.create(builder, alive)
+        sweep.templates(mine)
+        assert admin.templates(mine) == {alive: False}
+
+
+def test_templates_of_others_are_left_alone(user: Address, mine, link):
+    """Another user's, one without a note of ours, and one of another name are not dropped."""
+    (without,) = built(user, "without")
+    link.cursor().execute(f"COMMENT ON DATABASE {without} IS 'what another version wrote'")
+    named = f"pgherd_template_of_{user.user}"
+    template.build(user, named)
+    sweep.templates(mine, keep=0)
+    assert admin.templates(mine) == {without: True}
+    assert named in admin.names(mine, named)
+    (whole,) = built(user, "whole")
+    sweep.templates(link, keep=1000)
+    assert whole in admin.templates(mine)
+    assert whole not in admin.templates(link)
+
+
+def test_who_asks_while_a_template_is_dropped_finds_it_built_again(user: Address, mine):
+    """Whoever sweeps and whoever uses take turns, so that no run is left without its template."""
+    (name,) = built(user, "1")
+    with admin.connected(user) as owner, admin.locked(mine, name):
+        admin.share(owner, naming.use_of(name))
+        asked = threading.Thread(target=template.build, args=[user, name])
+        asked.start()
+        admin.thaw(mine, name)
+        admin.drop(mine, name)
+    asked.join(10)
+    assert admin.templates(mine) == {name: True}

@@ -6,11 +6,12 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pgherd import admin, template
+from pgherd import admin, note, template
 
 if TYPE_CHECKING:
     from pgherd import Address, Database
@@ -106,6 +107,38 @@ def test_builders_at_once(pg_server: Address, name: str, ask, inside, builders: 
     with ThreadPoolExecutor(builders) as pool:
         assert list(pool.map(build, range(builders))) == [[name]] * builders
     assert inside(TABLES) == [("t",)]
+
+
+def test_builders_at_once_that_know_different_databases(pg_server: Address, name: str, ask, inside):
+    """Locks are of one database; who builds from another waits all the same."""
+    servers = [replace(pg_server, maintenance=each) for each in ("template1", "postgres")] * 4
+    ready = threading.Barrier(len(servers))
+    steps = []
+
+    def step(database: Database) -> None:
+        steps.append(database.server.maintenance)
+        time.sleep(0.05)
+        ask(database, "CREATE TABLE t ()")
+
+    def build(server: Address) -> int:
+        ready.wait(10)
+        template.build(server, name, step)
+        return len(steps)
+
+    with ThreadPoolExecutor(len(servers)) as pool:
+        assert list(pool.map(build, servers)) == [1] * len(servers)
+    assert inside(TABLES) == [("t",)]
+
+
+def test_note_tells_how_big_it_is_and_when_it_was_used(pg_server: Address, name: str, link, ask):
+    """A finished template says so in the list of databases, and each further use is noted."""
+    schema = "CREATE TABLE t (id serial PRIMARY KEY, body text)"
+    template.build(pg_server, name, lambda database: ask(database, schema))
+    first = note.read(link, name)
+    template.build(pg_server, name)
+    second = note.read(link, name)
+    assert first.relations == second.relations == 3  # the table, its index, its sequence
+    assert first.used < second.used
 
 
 def test_different_templates_are_built_side_by_side(pg_server: Address, name: str):
