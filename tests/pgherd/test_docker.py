@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import re
 import secrets
 import signal
@@ -15,6 +16,7 @@ from datetime import datetime, timedelta, timezone
 import docker
 import pytest
 
+from pgherd.servers import docker as docker_server
 from pgherd.servers.docker import _remove_unstarted
 
 MEET = """
@@ -240,3 +242,31 @@ def test_container_that_never_started_is_removed_by_a_later_run(engine):
     ]
     _remove_unstarted(engine, label, now + timedelta(minutes=1))
     assert engine.containers.list(all=True, filters={"label": label}) == []
+
+
+class Engine:
+    """An engine that is pulling: it tells something, now and then, and then no more."""
+
+    def __init__(self, events: int, every: float, then: float) -> None:
+        self.api = self
+        self._plan = [every] * events + [then]
+
+    def pull(self, repository, **how):  # noqa: ARG002
+        """Give the events of a pull."""
+        for pause in self._plan:
+            time.sleep(pause)
+            yield {"status": "Downloading"}
+
+
+@pytest.mark.parametrize(("then", "fails"), [(0.0, False), (2.0, True)])
+def test_pull_without_progress_has_failed(monkeypatch, then: float, fails: bool):  # noqa: FBT001
+    """A pull may take as long as it likes while it gets on, but not stand still."""
+    monkeypatch.setattr(docker_server, "_PROGRESS_WITHIN", 0.3)
+    began = time.monotonic()
+    pulled = docker_server._progress(Engine(6, 0.1, then), "postgres", "17")  # noqa: SLF001
+    if fails:
+        with pytest.raises(queue.Empty):
+            list(pulled)
+        assert time.monotonic() - began < 1.5
+    else:
+        assert len(list(pulled)) == 7

@@ -29,7 +29,7 @@ LAYERS = [
     {"coordinator", "peewee"},
     {"servers.docker", "servers.embedded", "servers.external"},
     {"servers", "template", "clone", "reset", "undo", "sweep", "testdb"},
-    {"admin", "options", "settings", "lifeline", "migrations", "binding"},
+    {"admin", "options", "settings", "lifeline", "binaries", "supervisor", "migrations", "binding"},
     {"current"},
     {"address", "budget", "naming", "note"},
     {"errors"},

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
+from pgherd.errors import NotHereError, ServerError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from pgherd.address import Address
@@ -52,9 +55,30 @@ class Start(Protocol):
 
 
 def start(options: Options, run: Run, say: Callable[[str], None]) -> AbstractContextManager[Server]:
-    """Start the kind of server that the options name; `auto` is the URL if set, else docker."""
-    kind = options.server
-    if kind == "auto":
-        kind = "external" if options.url else "docker"
-    server: Start = import_module(f"{__name__}.{kind}").server
-    return server(options, run, say)
+    """Start the kind of server that the options name.
+
+    `auto` is the URL if one is set, else docker, else embedded where docker is not to be had.
+    """
+    if options.server != "auto":
+        return _kind(options.server)(options, run, say)
+    return _kind("external")(options, run, say) if options.url else _throwaway(options, run, say)
+
+
+def _kind(name: str) -> Start:
+    start: Start = import_module(f"{__name__}.{name}").server
+    return start
+
+
+@contextmanager
+def _throwaway(options: Options, run: Run, say: Callable[[str], None]) -> Iterator[Server]:
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(_kind("docker")(options, run, say))
+        except NotHereError as without_docker:
+            try:
+                server = stack.enter_context(_kind("embedded")(options, run, say))
+            except NotHereError as error:
+                raise ServerError(f"{without_docker}.\n\nAnd {error}") from error
+            why = f"{server.description}, because {without_docker.short}"
+            server = replace(server, description=why)
+        yield server

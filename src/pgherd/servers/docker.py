@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import queue
 import re
 import secrets
 import socket
@@ -19,7 +21,7 @@ import psycopg2
 
 from pgherd import admin, settings
 from pgherd.address import Address
-from pgherd.errors import ServerError
+from pgherd.errors import NotHereError, ServerError
 from pgherd.lifeline import CONTAINER_SCRIPT, HELLO
 from pgherd.servers import Server
 
@@ -39,6 +41,9 @@ _READY_WITHIN = 60.0
 _ASK_EVERY = 0.01
 _LAST_LINES = 15
 _ABANDONED_AFTER = timedelta(minutes=1)
+_USUAL_SOCKET = "unix:///var/run/docker.sock"
+_ANSWERS_WITHIN = 10
+_PROGRESS_WITHIN = 10.0
 
 
 @contextmanager
@@ -64,21 +69,48 @@ def server(options: Options, run: Run, say: Callable[[str], None]) -> Iterator[S
 @contextmanager
 def _engine() -> Iterator[Any]:
     """Lend a client of the engine that testcontainers would use."""
+    _look_for_the_usual_socket()
     import docker.errors
+    from docker.constants import DEFAULT_TIMEOUT_SECONDS
     from testcontainers.core.docker_client import DockerClient, get_docker_host
 
-    place = get_docker_host() or "its usual socket"
     try:
-        client = DockerClient().client
+        client = DockerClient(timeout=_ANSWERS_WITHIN).client
         client.ping()
-    except docker.errors.DockerException as error:
-        raise ServerError(
-            f"no Docker engine answers at {place} ({_reason(error)}), and no other server is "
-            "named. Start Docker and see that you may use it (`docker info`), or name a PostgreSQL "
-            "server of your own: --pgherd-url=postgresql://user:password@host:port/database"
-        ) from error
+    except (docker.errors.DockerException, OSError) as error:
+        raise _no_engine(get_docker_host() or "its usual socket", error) from error
+    client.api.timeout = DEFAULT_TIMEOUT_SECONDS  # to start a container may take longer
     with closing(client):
         yield client
+
+
+def _look_for_the_usual_socket() -> None:
+    """Raise what is certain without the 0.5 s that importing testcontainers takes.
+
+    An engine elsewhere is named by DOCKER_HOST, or by one of the files and variables below.
+    """
+    host = os.environ.get("DOCKER_HOST", "")
+    named = any(name in os.environ for name in ("DOCKER_CONTEXT", "DOCKER_CONFIG"))
+    files = (".testcontainers.properties", ".docker/config.json")
+    if any((Path.home() / name).exists() for name in files) or (named and not host):
+        return
+    scheme, _, path = (host or _USUAL_SOCKET).partition("://")
+    if scheme == "unix":
+        try:
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.settimeout(_ANSWERS_WITHIN)
+                probe.connect(path)
+        except OSError as error:
+            raise _no_engine(host or "its usual socket", error) from error
+
+
+def _no_engine(place: str, error: Exception) -> NotHereError:
+    return NotHereError(
+        f"no Docker engine answers at {place} ({_reason(error)}), and no other server is "
+        "named. Start Docker and see that you may use it (`docker info`), or name a PostgreSQL "
+        "server of your own: --pgherd-url=postgresql://user:password@host:port/database",
+        "no Docker engine answers",
+    )
 
 
 def _remove_unstarted(engine: Any, label: str, before: datetime) -> None:
@@ -104,14 +136,47 @@ def _have_image(engine: Any, image: str, say: Callable[[str], None]) -> None:
         engine.images.get(image)
         return
     say(f"pulling {image}, which is not on this machine yet")
-    repository, tag = _repository_and_tag(image)
     try:
-        engine.images.pull(repository, tag=tag)
-    except docker.errors.DockerException as error:
-        raise ServerError(
-            f"the image {image!r} is not on this machine and cannot be pulled: {_reason(error)}. "
-            "Correct its name (--pgherd-image), or pull, load or build it here"
-        ) from error
+        for event in _progress(engine, *_repository_and_tag(image)):
+            if "error" in event:
+                raise _no_image(image, event["error"])
+    except (docker.errors.DockerException, OSError) as error:
+        raise _no_image(image, _reason(error)) from error
+    except queue.Empty:
+        raise _no_image(image, f"no progress for {_PROGRESS_WITHIN:.0f} s") from None
+
+
+def _progress(engine: Any, repository: str, tag: str | None) -> Iterator[dict[str, Any]]:
+    """Pull, and give what the engine tells, for as long as it tells something in time.
+
+    A thread reads it, so that the wait has an end, also by Ctrl-C. When we end, so does the pull.
+
+    Raises:
+        queue.Empty: there was no progress.
+    """
+    told: queue.Queue[dict[str, Any] | Exception | None] = queue.Queue()
+
+    def read() -> None:
+        try:
+            for event in engine.api.pull(repository, tag=tag, stream=True, decode=True):
+                told.put(event)
+            told.put(None)
+        except Exception as error:  # noqa: BLE001 (it is raised by the thread that waits)
+            told.put(error)
+
+    threading.Thread(target=read, name="pgherd-pull", daemon=True).start()
+    while (event := told.get(timeout=_PROGRESS_WITHIN)) is not None:
+        if isinstance(event, Exception):
+            raise event
+        yield event
+
+
+def _no_image(image: str, reason: str) -> NotHereError:
+    return NotHereError(
+        f"the image {image!r} is not on this machine and cannot be pulled: {reason.rstrip('.')}. "
+        "Correct its name (--pgherd-image), or pull, load or build it here",
+        f"the image {image} is not here and cannot be pulled",
+    )
 
 
 def _repository_and_tag(image: str) -> tuple[str, str | None]:

