@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from pgherd import admin, naming
+from pgherd import admin, naming, sweep, template
+from pgherd.coordinator import Coordinator
 from pgherd.errors import ServerError
 from pgherd.options import Options
 from pgherd.servers import Run, external
@@ -323,6 +325,46 @@ def test_who_may_only_create_databases_can_run(role, link, suite, how):
     left = {name for name, owner in databases(link).items() if owner == address.user}
     assert [naming.is_template(name) for name in left - before] == [True]
     assert not clones(suite.path) & left
+
+
+def test_a_run_keeps_the_templates_that_it_uses(role, link):
+    """Whoever sweeps finds them in use, from before they are built until the run has ended."""
+    address = role("CREATEDB")
+    name = naming.template(address.user, "used")
+    with closing(Coordinator(Options(url=url_of(address)), print)) as owner:
+        owner.server()
+        assert owner.claim(name, "gw0")
+        template.build(address, name)
+        with admin.connected(address) as another:
+            sweep.templates(another, keep=0)
+            assert admin.templates(another) == {name: True}
+        owner.settle(name, built=True)
+    with admin.connected(address) as another:
+        wait_until_free(another, naming.use_of(name))
+        sweep.templates(another, keep=0)
+        assert admin.templates(another) == {}
+
+
+def test_a_run_that_built_a_template_drops_the_oldest(role, link):
+    """There were five, and now there are five again."""
+    address = role("CREATEDB")
+    names = [naming.template(address.user, text) for text in "123456"]
+    for name in names[:5]:
+        template.build(address, name)
+    with closing(Coordinator(Options(url=url_of(address)), print)) as owner:
+        owner.server()
+        owner.claim(names[5], "main")
+        template.build(address, names[5])
+        owner.settle(names[5], built=True)
+        with admin.connected(address) as another:
+            assert set(admin.templates(another)) == set(names[1:])
+
+
+def wait_until_free(link, name: str) -> None:
+    """Wait until a connection that was closed has let go of a lock."""
+    until = time.monotonic() + 5
+    while admin.is_locked(link, name):
+        assert time.monotonic() < until, "the lock is still held"
 
 
 def clones(path: Path) -> set[str]:

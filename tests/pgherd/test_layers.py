@@ -166,7 +166,7 @@ def test_the_package_keeps_each_rule(rule: Callable[[Path], list[str]]):
     assert rule(PROJECT / "src" / "pgherd") == []
 
 
-@pytest.mark.parametrize("folder", ["app", "tests", "benchmarks"])
+@pytest.mark.parametrize("folder", ["app", "tests", "benchmarks", "examples"])
 def test_functions_are_short_everywhere(folder: str):
     """No function of the project has more than 40 lines."""
     assert long_functions(PROJECT / folder) == []

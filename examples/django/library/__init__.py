@@ -1,0 +1,1 @@
+"""A library: its books, and what it answers to requests."""

@@ -1,0 +1,22 @@
+"""Books, each of a genre."""
+
+from django.db import models
+
+
+class Genre(models.Model):
+    """A kind of book; the migrations bring some."""
+
+    name = models.CharField(max_length=50, unique=True)
+
+    def __str__(self):
+        return self.name
+
+
+class Book(models.Model):
+    """A book on the shelf."""
+
+    title = models.CharField(max_length=200, unique=True)
+    genre = models.ForeignKey(Genre, on_delete=models.CASCADE)
+
+    def __str__(self):
+        return self.title

@@ -1,0 +1,7 @@
+"""Where the library answers."""
+
+from django.urls import path
+
+from library import views
+
+urlpatterns = [path("books/", views.books), path("books/add/", views.add)]

@@ -1,0 +1,27 @@
+"""What the library answers to requests."""
+
+from functools import partial
+
+from django.core.mail import send_mail
+from django.db import transaction
+from django.http import HttpResponse, JsonResponse
+from django.views.decorators.http import require_GET, require_POST
+
+from library.models import Book, Genre
+
+
+@require_GET
+def books(request):
+    """List the titles."""
+    titles = Book.objects.order_by("title").values_list("title", flat=True)
+    return JsonResponse({"books": list(titles)})
+
+
+@require_POST
+@transaction.atomic
+def add(request):
+    """Put a book on the shelf; once that is certain, tell the readers."""
+    genre = Genre.objects.get(name=request.POST["genre"])
+    book = Book.objects.create(title=request.POST["title"], genre=genre)
+    transaction.on_commit(partial(send_mail, book.title, "", None, ["readers@example.com"]))
+    return HttpResponse(status=201)

@@ -1,0 +1,14 @@
+"""How Alembic reaches the database: by the variable that the application reads, too."""
+
+import os
+
+from alembic import context
+
+from shop import Base, make_engine
+
+engine = make_engine(os.environ["DATABASE_URL"])
+with engine.connect() as connection:
+    context.configure(connection=connection, target_metadata=Base.metadata)
+    with context.begin_transaction():
+        context.run_migrations()
+engine.dispose()
