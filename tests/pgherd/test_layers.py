@@ -29,8 +29,9 @@ LAYERS = [
     {"coordinator", "peewee"},
     {"servers.docker", "servers.embedded", "servers.external"},
     {"servers", "template", "clone", "reset", "undo", "sweep", "testdb"},
-    {"admin", "options", "settings", "lifeline", "binaries", "supervisor", "migrations", "binding"},
-    {"current"},
+    {"admin", "options", "settings", "lifeline", "binaries", "supervisor"}
+    | {"migrations", "binding", "shape"},
+    {"current", "statements"},
     {"address", "budget", "naming", "note"},
     {"errors"},
 ]

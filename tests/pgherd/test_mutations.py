@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pytest
 
-from pgherd import undo
+from pgherd import shape, undo
 from tests.pgherd import histories
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 
 @dataclass(frozen=True)
 class Mutation:
-    """A text of `undo`, what is taken out of it, and what stands there instead."""
+    """A text of a module, what is taken out of it, and what stands there instead."""
 
     constant: str
     out: str
     instead: str = ""
+    module: ModuleType = undo
 
 
 _GONE = "count(*) FILTER (WHERE age(t.xmin) >= age(pgherd_since)) <> {rows}\n           OR count(*)"
@@ -27,7 +32,14 @@ MUTATIONS = {
     ),
     "sequences are always called": Mutation("_REWIND", ", {last}, {called})", ", {last})"),
     "only the value of a sequence counts": Mutation("_REWIND", " OR is_called <> {called}"),
-    "what was asked of sequences at once": Mutation("_MOVED", "last_value <> {last} OR "),
+    "sequences that tell are not rewound": Mutation(
+        "_REWIND_ALL",
+        "PERFORM setval(sequence.id::regclass, sequence.last, sequence.called)",
+        "PERFORM",
+    ),
+    "sequences that tell are not asked": Mutation(
+        "_WHICH_MOVED", "IS DISTINCT FROM sequence.last", "IS NULL"
+    ),
     "seeded rows stay": Mutation("_RESTORE", "DELETE FROM ONLY {table};"),
     "seeded rows do not come back": Mutation(
         "_RESTORE", "INSERT INTO {table} {target} SELECT {columns} FROM {copy};"
@@ -37,6 +49,10 @@ MUTATIONS = {
 }
 # A random history meets these seldom: a statement each, by the rules of the state machine.
 SELDOM = {
+    "the value of a sequence that was not called": (
+        Mutation("_MOVED", "last_value <> {last} OR "),
+        "SELECT setval('fresh', 5, false)",
+    ),
     "marks of many rows": (
         Mutation("_MANY_CHANGED", "* {block}", "* 0 + pg_relation_size({id})"),
         "UPDATE many SET a = 0 WHERE id = 3",
@@ -46,28 +62,29 @@ SELDOM = {
         "TRUNCATE many",
     ),
     "changes of the schema": (
-        Mutation("_NOTED", "EXISTS", "false AND EXISTS"),
+        Mutation("_NOTED", "EXISTS", "false AND EXISTS", shape),
         "COMMENT ON TABLE role IS 'new'",
     ),
     "sums of catalogs": (
-        Mutation(
-            "_OTHER_SHAPE",
-            "{schema}.shape() IS DISTINCT FROM (SELECT shape FROM {schema}.frozen)",
-            "false",
-        ),
+        Mutation("_SUM_CHANGED", "IS DISTINCT FROM {sum}", "= 0", shape),
         "SELECT lo_unlink(4711)",
     ),
+    "rows of catalogs": (
+        Mutation("_ANY_ROW", "EXISTS", "false AND EXISTS", shape),
+        "CLUSTER role USING role_pkey",
+    ),
     "what is the database's": (
-        Mutation("_OTHER_SHAPE", undo._DATABASE_CHANGED, "false"),  # noqa: SLF001 (all of it)
+        Mutation("_DATABASE_CHANGED", "datacl IS NOT NULL OR ", "", shape),
         "GRANT CREATE ON DATABASE {database} TO PUBLIC",
     ),
 }
 
 
 def _mutate(monkeypatch: pytest.MonkeyPatch, mutation: Mutation) -> None:
-    before = getattr(undo, mutation.constant)
+    before = getattr(mutation.module, mutation.constant)
     assert mutation.out in before
-    monkeypatch.setattr(undo, mutation.constant, before.replace(mutation.out, mutation.instead))
+    mutated = before.replace(mutation.out, mutation.instead)
+    monkeypatch.setattr(mutation.module, mutation.constant, mutated)
 
 
 @pytest.fixture
