@@ -10,14 +10,15 @@ import socket
 import subprocess
 import tempfile
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg2
 import pytest
 
-from pgherd import Address
+from pgherd import Address, binaries
+from pgherd.errors import NotHereError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,12 +35,12 @@ PR_SET_PDEATHSIG = 1
 
 
 def program(name: str) -> str:
-    """Find a program of PostgreSQL, or skip the test."""
-    places = sorted(
-        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parts[-2])
-    )
-    path = os.pathsep.join([*(str(place) for place in reversed(places)), os.environ["PATH"]])
-    found = shutil.which(name, path=f"{path}{os.pathsep}/usr/sbin")
+    """Find a program of PostgreSQL, or a pooler, or skip the test."""
+    with suppress(NotHereError):
+        own = binaries.find("").directory / name
+        if own.exists():
+            return str(own)
+    found = shutil.which(name, path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin")
     if found is None:
         pytest.skip(f"there is no {name} on this machine")
     return found
