@@ -56,7 +56,8 @@ def pg_template(
             raise MigrationError.caused_by(error) from error
 
     with _told(request):
-        name = naming.template(pg_migrations.fingerprint(), undo.fingerprint())
+        # What a role makes, another may not touch: each has templates of its own.
+        name = naming.template(pg_server.user, pg_migrations.fingerprint(), undo.fingerprint())
         if owner.claim(name, config.stash[worker_id]):
             built = False
             try:

@@ -286,15 +286,21 @@ class Subject:
     dump: Callable[[Database], str]
     expected: list[str]
 
+    pristine: bool = True
+    """Whether it was found to be so, and nothing has happened in it since."""
+
     def renew(self) -> None:
-        """Replace the clone."""
-        clone.make(self.database.server, self.template, self.database.name)
+        """Replace the clone, unless that would change nothing."""
+        if not self.pristine:
+            clone.make(self.database.server, self.template, self.database.name)
+        self.pristine = False
 
     def check(self) -> None:
         """Compare the dumps of clone and template."""
         found = comparable(self.dump(self.database), self.database)
         difference = list(islice(unified_diff(self.expected, found, lineterm="", n=0), 40))
         assert not difference, "not as in the template:\n" + "\n".join(difference)
+        self.pristine = True
 
 
 def subject(template: str, database: Database, dump: Callable[[Database], str]) -> Subject:
@@ -383,6 +389,7 @@ class Histories(RuleBasedStateMachine):
     @rule(statement=st.sampled_from(MAINTENANCE))
     def maintain(self, statement: str) -> None:
         """Do what cannot be done in a transaction."""
+        self.subject.pristine = False
         with suppress(psycopg2.Error), closing(self.subject.database.connect()) as link:
             link.autocommit = True
             link.cursor().execute(IMPATIENT)
@@ -414,6 +421,7 @@ class Histories(RuleBasedStateMachine):
 
     def _replace(self) -> None:
         self._close()
+        self.subject.pristine = False
         self.subject.renew()
 
     def _close(self) -> None:
@@ -425,6 +433,7 @@ class Histories(RuleBasedStateMachine):
     def _run(self, number: int, *statements: str) -> None:
         """Run statements as a user's code does, but for locks, which nobody waits long for."""
         self.steps += 1
+        self.subject.pristine = False
         link = self.links.get(number)
         if link is None or link.closed:
             link = self.links[number] = self.subject.database.connect()

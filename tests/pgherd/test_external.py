@@ -327,6 +327,13 @@ def test_who_may_only_create_databases_can_run(role, link, suite, how):
     assert not clones(suite.path) & left
 
 
+def test_two_roles_do_not_share_what_they_make(role, pg_server, suite):
+    """Of a database cloned from another role's template, the tables would be that role's."""
+    for address in (pg_server, role("CREATEDB")):
+        result = suite.runpytest_subprocess("-n0", f"--pgherd-url={url_of(address)}")
+        result.assert_outcomes(passed=4)
+
+
 def test_a_run_keeps_the_templates_that_it_uses(role, link):
     """Whoever sweeps finds them in use, from before they are built until the run has ended."""
     address = role("CREATEDB")

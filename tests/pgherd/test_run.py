@@ -204,7 +204,7 @@ def test_failing_migration_is_told_once(project, server):
     assert text.count("Traceback (most recent call last)") == 1
     assert "migrate.py" in text
     assert "src/pgherd" not in text
-    template = naming.template(f"things of {project.path}", undo.fingerprint())
+    template = naming.template(server.user, f"things of {project.path}", undo.fingerprint())
     assert template not in databases(server)
 
 
