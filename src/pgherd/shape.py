@@ -43,9 +43,7 @@ _WITHOUT_EVENTS = {
 # which of its rows count. A row that was written anew has another xmin, so that their number and
 # the sum of them tell every change. Temporary tables are no change: they end with their connection.
 _TEMPORARY = "(SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_(toast_)?temp_[0-9]+$')"
-_TEMPORARY_TABLES = (
-    f"(SELECT oid FROM pg_class WHERE {_OF_USER} AND relnamespace IN {_TEMPORARY})"  # noqa: S608
-)
+_TEMPORARY_TABLES = f"(SELECT oid FROM pg_class WHERE {_OF_USER} AND relnamespace IN {_TEMPORARY})"  # noqa: S608
 _CATALOGS = {
     **{name: counted for name, counted in _WITHOUT_EVENTS.items() if name != "pg_largeobject"},
     "pg_namespace": f"oid NOT IN {_TEMPORARY}",

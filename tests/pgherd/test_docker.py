@@ -103,13 +103,44 @@ def test_one_container_and_a_clone_a_worker(pytester, engine):
         time.sleep(0.02)
     output = process.communicate()[0].decode()
     assert process.returncode == 0, output
-    assert re.search(r"pgherd: docker postgres:17 \(PostgreSQL 17\.\d+\) at 127.0.0.1:\d+", output)
+    [host] = re.findall(r"docker postgres:17 \(PostgreSQL 17\.\d+\) at ([\d.]+):\d+", output)
     seen = [path.read_text().split() for path in pytester.path.glob("seen-*")]
     assert [len([name for name in names if CLONE.match(name)]) for _, *names in seen] == [4] * 4
     assert [len([name for name in names if "template" in name]) for _, *names in seen] == [1] * 4
-    assert {host for host, *_ in seen} == {"127.0.0.1"}
+    assert {seen_host for seen_host, *_ in seen} == {host}
     assert most == 1
     assert containers(engine, run_of(str(seen))) == []
+
+
+def test_a_port_of_loopback_is_published_where_the_bridge_is_elsewhere(pytester, engine):
+    """As with Docker Desktop, whose bridge is inside a virtual machine."""
+    pytester.makeconftest(
+        "from pgherd.servers import docker\ndocker._own_bridge = lambda engine: None"
+    )
+    pytester.makepyfile(
+        """
+        def test_host(pg):
+            assert pg.host == "127.0.0.1"
+            pg.connect().close()
+        """
+    )
+    result = pytester.runpytest_subprocess("-n0")
+    result.assert_outcomes(passed=1)
+    result.stdout.re_match_lines([r"pgherd: docker .* at 127\.0\.0\.1:\d+"])
+
+
+def test_no_port_is_published_where_the_bridge_is_here(pytester, engine):
+    """The container is reached at its own address."""
+    gateway = engine.networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"]
+    pytester.makepyfile(
+        f"""
+        import ipaddress
+        def test_host(pg):
+            assert ipaddress.ip_address(pg.host) in ipaddress.ip_network("{gateway}/16", False)
+            assert pg.port == 5432
+        """
+    )
+    pytester.runpytest_subprocess("-n0").assert_outcomes(passed=1)
 
 
 @pytest.fixture
