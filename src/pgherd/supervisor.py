@@ -31,7 +31,7 @@ _NAME = "pgherd-embedded-"
 _ROOM = 512 * 2**20
 _LAST_LINES = 15
 _PORTS_TRIED = 5
-_ENDS_WITHIN = 3.0
+_ENDS_WITHIN = 6.0  # after 5 s PostgreSQL itself kills what does not follow
 _READ_AND_SEARCH = 0o005
 _ABANDONED_AFTER = 60.0
 # https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html
