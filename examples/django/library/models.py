@@ -1,6 +1,9 @@
 """Books, each of a genre."""
 
 from django.db import models
+from django.dispatch import Signal
+
+book_added = Signal()  # sent with the title, once it is certain
 
 
 class Genre(models.Model):

@@ -2,12 +2,11 @@
 
 from functools import partial
 
-from django.core.mail import send_mail
 from django.db import transaction
 from django.http import HttpResponse, JsonResponse
 from django.views.decorators.http import require_GET, require_POST
 
-from library.models import Book, Genre
+from library.models import Book, Genre, book_added
 
 
 @require_GET
@@ -20,8 +19,8 @@ def books(request):
 @require_POST
 @transaction.atomic
 def add(request):
-    """Put a book on the shelf; once that is certain, tell the readers."""
+    """Put a book on the shelf; once that is certain, tell those who want to know."""
     genre = Genre.objects.get(name=request.POST["genre"])
     book = Book.objects.create(title=request.POST["title"], genre=genre)
-    transaction.on_commit(partial(send_mail, book.title, "", None, ["readers@example.com"]))
+    transaction.on_commit(partial(book_added.send, Book, title=book.title))
     return HttpResponse(status=201)
