@@ -121,14 +121,13 @@ def pg(
         )
     with current.lent(pg_database):
         yield pg_database
-    undone = isolation == "reset" and _pg_resetter.undo()
-    if not undone:
+    pristine = _pg_resetter.undo()
+    if not pristine or isolation == "clone":
         _pg_resetter.close()
         pg_disconnect()
         current.disconnect()
         _pg_spares.replace()
-    # Where nothing was to be undone, what is listed was left by an earlier test.
-    for left in _pg_resetter.left if isolation == "reset" else ():
+    for left in _pg_resetter.left:
         warnings.warn(str(left), LeftBehindWarning, stacklevel=1)
 
 

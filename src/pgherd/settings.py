@@ -35,6 +35,9 @@ _LOCKS_OF_A_CONNECTION = 256
 # https://www.postgresql.org/docs/current/runtime-config-resource.html#GUC-MAX-FILES-PER-PROCESS
 _OPEN_FILES = 10_000
 
+# Off by default; code that commits in two phases can be tested.
+_PREPARED_TRANSACTIONS = 64
+
 _SCRAM_ITERATIONS_SINCE = 160000
 
 
@@ -48,6 +51,7 @@ def sized(workers: int) -> dict[str, str]:
         "max_connections": str(_CONNECTIONS_BESIDES + workers * _CONNECTIONS_OF_A_WORKER),
         "max_locks_per_transaction": str(_LOCKS_OF_A_CONNECTION),
         "max_files_per_process": str(_OPEN_FILES),
+        "max_prepared_transactions": str(_PREPARED_TRANSACTIONS),
     }
 
 

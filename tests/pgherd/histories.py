@@ -339,7 +339,8 @@ FEW = 2
 IMPATIENT = "SET lock_timeout = 10; SET statement_timeout = 5000; SET client_min_messages = error"
 
 LINKS = st.integers(0, 2)
-ENDS = st.sampled_from(["COMMIT", "COMMIT", "COMMIT", "ROLLBACK", "SELECT 1"])
+PREPARE = "PREPARE TRANSACTION '{database}'"
+ENDS = st.sampled_from([*["COMMIT"] * 6, "ROLLBACK", "ROLLBACK", "SELECT 1", "SELECT 1", PREPARE])
 MAY = st.sampled_from(["write", "write", "write far", "change"])
 
 
@@ -384,6 +385,11 @@ class Histories(RuleBasedStateMachine):
     def copy(self, link: int, statement: str, end: str) -> None:
         """Copy rows into a table."""
         self._run(link, statement, end)
+
+    @rule(end=st.sampled_from(["COMMIT", "ROLLBACK"]))
+    def end_prepared(self, end: str) -> None:
+        """End a prepared transaction, if there is one."""
+        self.maintain(f"{end} PREPARED '{self.subject.database.name}'")
 
     @precondition(lambda self: self.may == "change")
     @rule(statement=st.sampled_from(MAINTENANCE))

@@ -610,6 +610,18 @@ def test_two_connections_in_transactions_are_ended(shop: Clone):
     assert shop.undone_in_place()
 
 
+def test_a_prepared_transaction_is_rolled_back_and_named(shop: Clone):
+    """It holds its locks without any connection; what it wrote never is."""
+    with closing(shop.database.connect()) as link, link.cursor() as run:
+        run.execute("LOCK TABLE role; INSERT INTO pet DEFAULT VALUES")
+        run.execute(f"PREPARE TRANSACTION '{shop.database.name}'")
+    assert shop.resetter.undo() is True
+    [left] = shop.resetter.left
+    assert shop.database.name in str(left)
+    assert shop.do("SELECT FROM pg_prepared_xacts WHERE database = current_database()") == []
+    assert shop.undone_in_place()
+
+
 def test_who_is_in_no_transaction_is_left_alone(shop: Clone, pg_server: Address):
     """An idle connection is not ended, nor one to another database in whatever transaction."""
     other = pg_server.database("template1")

@@ -344,6 +344,26 @@ def test_only_the_test_that_left_something_is_warned(project):
     result.assert_outcomes(passed=2, warnings=1)
 
 
+def test_a_clone_is_replaced_although_a_transaction_is_prepared_in_it(project):
+    """The server renames no database that has one, so it is rolled back, and named."""
+    project.makepyfile(
+        """
+import pytest
+
+@pytest.mark.pg(isolation="clone")
+@pytest.mark.parametrize("number", range(2))
+def test_leave(pg, number):
+    link = pg.connect()
+    link.cursor().execute("INSERT INTO thing VALUES (7)")
+    link.cursor().execute(f"PREPARE TRANSACTION 'of {pg.name}'")
+    link.close()
+"""
+    )
+    result = project.runpytest_subprocess("-n0")
+    result.assert_outcomes(passed=2, warnings=2)
+    result.stdout.fnmatch_lines(["*left the prepared transaction 'of pgherd_*"])
+
+
 DIRECTORY = """
 import pytest
 from pgherd import sql_files
