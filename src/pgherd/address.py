@@ -15,6 +15,7 @@ from pgherd.errors import UsageError
 if TYPE_CHECKING:
     from psycopg2.extensions import connection
 
+_PATIENCE = "10"
 # libpq's names for what a URL says outside its query part:
 # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
 _OWN_PLACE = ("host", "port", "user", "password", "dbname")
@@ -65,9 +66,12 @@ class Database:
         """Open a new connection; closing it is the caller's part.
 
         Raises:
-            psycopg2.OperationalError: the server does not answer, or refuses.
+            psycopg2.OperationalError: the server refuses, or does not answer for ten seconds,
+                unless the parameter `connect_timeout` says otherwise.
         """
-        return psycopg2.connect(self.dsn)
+        # Where a container was, nobody refuses a connection, and the kernel tries for two minutes.
+        patience = dict(self.server.parameters).get("connect_timeout", _PATIENCE)
+        return psycopg2.connect(make_dsn(self.dsn, connect_timeout=patience))
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
+import psycopg2
 from psycopg2 import sql
 
 from pgherd import naming
@@ -92,7 +93,7 @@ def locked(link: connection, name: str) -> Iterator[None]:
         try:
             yield
         finally:
-            if not link.closed:
+            with suppress(psycopg2.OperationalError, psycopg2.InterfaceError):  # it is gone already
                 cursor.execute("SELECT pg_advisory_unlock(%s)", [naming.lock_key(name)])
 
 
@@ -203,6 +204,13 @@ def rename(link: connection, name: str, new: str) -> None:
         sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(name), sql.Identifier(new)),
     )
     log.info("renamed database %s to %s", name, new)
+
+
+def close(link: connection, name: str) -> None:
+    """Let nobody connect to a database any more; who is connected stays."""
+    _execute(
+        link, sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS false").format(sql.Identifier(name))
+    )
 
 
 def disconnect(link: connection, name: str) -> None:

@@ -7,7 +7,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+import psycopg2
+
 from pgherd import admin
+from pgherd.errors import ServerError
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection
@@ -67,12 +70,27 @@ class Spares:
         """Put a pristine clone in the place of the worker's, so that its URL stays true.
 
         Connections to the one that is replaced are ended.
+
+        Raises:
+            ServerError: the server does not answer, or refuses.
         """
+        try:
+            self._swap()
+        except psycopg2.Error as error:
+            raise ServerError(
+                f"what this test left cannot be undone: its database {self._database.name} cannot "
+                f"be reached or replaced: {str(error).strip()}. See that no test stops the server, "
+                "or takes its rights away"
+            ) from error
+
+    def _swap(self) -> None:
         spare = self.take()
         old = self._database.server.database(next(self._names))
         if self._link is None:
             self._link = self._stack.enter_context(admin.connected(self._database.server))
         if admin.exists(self._link, self._database.name):
+            # A pool may open new ones as fast as its old ones are ended.
+            admin.close(self._link, self._database.name)
             admin.disconnect(self._link, self._database.name)
             admin.rename(self._link, self._database.name, old.name)
             self.discard(old)

@@ -23,6 +23,8 @@ from multiprocessing.connection import (
 )
 from typing import TYPE_CHECKING, Any, Protocol
 
+import psycopg2
+
 from pgherd import admin, naming, note, servers, sweep
 from pgherd.errors import MigrationError, PgherdError, ServerError
 
@@ -172,7 +174,12 @@ class Coordinator:
             self._closed = True
             address, self._address = self._address, None
             if address is not None:
-                sweep.clones(address, naming.clones_of(self.run))
+                try:
+                    sweep.clones(address, naming.clones_of(self.run))
+                except psycopg2.Error as error:
+                    # Not worth an error: a throwaway server takes them along, and on another the
+                    # next run finds that this one's lock is free.
+                    log.warning("could not drop the clones of this run: %s", str(error).strip())
 
 
 class Reception:

@@ -126,7 +126,8 @@ def pg(
         _pg_resetter.close()
         pg_disconnect()
         current.disconnect()
-        _pg_spares.replace()
+        with _told(request):
+            _pg_spares.replace()
     for left in _pg_resetter.left:
         warnings.warn(str(left), LeftBehindWarning, stacklevel=1)
 

@@ -112,6 +112,28 @@ def test_one_container_and_a_clone_a_worker(pytester, engine):
     assert containers(engine, run_of(str(seen))) == []
 
 
+def test_a_database_that_is_gone_after_a_test_is_told(pytester):
+    """The test that ended the server gets one message, and the run stops: no test could pass."""
+    pytester.makepyfile(
+        """
+        import docker, pytest
+
+        @pytest.mark.parametrize("number", range(20))
+        def test_end(pg, number):
+            engine = docker.from_env()
+            engine.containers.get(f"pgherd-{pg.name.split('_')[1]}").kill()
+            engine.close()
+        """
+    )
+    result = pytester.runpytest_subprocess("-n2", "-W", "ignore")
+    text = result.stdout.str()
+    assert "pgherd: what this test left cannot be undone: its database pgherd_" in text
+    assert "Traceback" not in text
+    assert "INTERNALERROR" not in text
+    assert result.parseoutcomes()["errors"] <= 4
+    assert result.ret != 0
+
+
 def test_a_port_of_loopback_is_published_where_the_bridge_is_elsewhere(pytester, engine):
     """As with Docker Desktop, whose bridge is inside a virtual machine."""
     pytester.makeconftest(
