@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 import psycopg2
@@ -87,3 +88,27 @@ def test_spare_that_could_not_be_made_is_made_again(empty, link, run: str):
             spares.take()
         admin.create(link, template)
         assert spares.take().name == f"pgherd_{run}_gw0_2"
+
+
+def test_a_clone_is_replaced_while_others_keep_connecting(
+    pg_server: Address, template: str, run: str, ask, link
+):
+    """A pool that opens a connection for each that is ended does not hold a clone."""
+    database = clone.make(pg_server, template, f"pgherd_{run}_gw0")
+    ended = threading.Event()
+
+    def keep_connecting() -> None:
+        while not ended.is_set():
+            with suppress(psycopg2.OperationalError), closing(database.connect()) as own:
+                own.cursor().execute("SELECT pg_sleep(7)")
+
+    with ThreadPoolExecutor(12) as pool, closing(clone.Spares(database, template)) as spares:
+        for _ in range(12):
+            pool.submit(keep_connecting)
+        try:
+            for _ in range(20):
+                spares.replace()
+        finally:
+            ended.set()
+            admin.disconnect(link, database.name)
+    assert ask(database, "SELECT name FROM t") == [("Ada",)]
