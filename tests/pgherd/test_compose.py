@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import shutil
 import subprocess
 import time
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.pgherd import engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,22 +68,10 @@ class Project:
         return set(self.docker("inspect", f"--format={names}", *containers).split())
 
 
-def missing() -> str | None:
-    """Say what this machine lacks."""
-    if not shutil.which("docker"):
-        return "needs the docker command"
-    for command in (["docker", "version"], ["docker", "compose", "version"]):
-        ran = subprocess.run(command, capture_output=True, text=True, check=False)
-        if ran.returncode:
-            return f"needs `{' '.join(command)}` to work: {ran.stderr.strip()}"
-    return None
-
-
 @pytest.fixture
 def project() -> Iterator[Project]:
     """Give a compose project that nobody else has, and remove all of it."""
-    if reason := missing():
-        pytest.skip(reason)
+    engine.need("python:3.13-slim", "postgres:17", compose=True)
     project = Project(f"compose-{secrets.token_hex(4)}")
     yield project
     if left := project.made("ps", "--all"):

@@ -18,6 +18,7 @@ import pytest
 
 from pgherd.servers import docker as docker_server
 from pgherd.servers.docker import _remove_unstarted
+from tests.pgherd.engine import need
 
 MEET = """
 import pathlib, sys, time
@@ -64,6 +65,7 @@ CLONE = re.compile(r"pgherd_([0-9a-f]{8})_")
 @pytest.fixture(autouse=True)
 def _only_docker(monkeypatch):
     """Test the container, whatever server the outer run was given."""
+    need("postgres:17")
     monkeypatch.setenv("PGHERD_SERVER", "docker")
     monkeypatch.delenv("PGHERD_URL", raising=False)
 
