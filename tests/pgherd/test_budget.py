@@ -76,8 +76,10 @@ def test_a_server_tells_its_limits(pg_server, link, run):
         ((most,),) = cursor.fetchall()
         cursor.execute("SHOW max_locks_per_transaction")
         ((locks,),) = cursor.fetchall()
+        cursor.execute("SHOW max_prepared_transactions")
+        ((prepared,),) = cursor.fetchall()
     whole, role, database = admin.limits(link)
     assert (whole.setting, whole.value) == ("max_connections", int(most))
     assert 4 <= whole.taken < int(most)  # three are reserved, and the test's run has its own
     assert (role.value, database.value) == (-1, -1)
-    assert admin.lock_table(link) == LockTable(int(locks), int(most))
+    assert admin.lock_table(link) == LockTable(int(locks), int(most) + int(prepared))
