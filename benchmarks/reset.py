@@ -10,6 +10,7 @@ import argparse
 import math
 import os
 import statistics
+import time
 from collections import defaultdict
 from contextlib import ExitStack, closing
 from functools import partial
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 WRITE = "; ".join(f"INSERT INTO t{number} (name) VALUES ('x')" for number in range(3))  # noqa: S608 (numbers)
 SELDOM = 10
+OTHER_TESTS = 0.1
+"""How long other tests take before one wants a clone of its own again, in seconds."""
 LIMITS = {20: 0.3, 100: 0.6, 500: 2.0}
 
 
@@ -103,6 +106,20 @@ def age(database: Database, number: int) -> None:
     print(f"  the last are {ratio:.2f} x the first (to reach: 1.2)")
 
 
+def replace(database: Database, name: str, rounds: int) -> None:
+    """Measure how long a test waits for a clone of its own that was made ahead."""
+    figures = defaultdict(list)
+    with closing(clone.Spares(database, name)) as spares:
+        spares.prefetch()
+        for _ in range(rounds):
+            time.sleep(OTHER_TESTS)
+            figures["connect"].append(timed(lambda: database.connect().close()))
+            figures["replace, made ahead"].append(timed(spares.replace))
+    show(figures)
+    p95 = statistics.quantiles(figures["replace, made ahead"], n=20, method="inclusive")[18]
+    print(f"  p95 of the wait: {p95:.2f} ms (to reach: 3.00)")
+
+
 def main() -> None:
     """Start a server, and measure each size on it."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -123,7 +140,10 @@ def main() -> None:
                 if tables in LIMITS and rows == 0:
                     print(f"  to reach: {LIMITS[tables]} ms; it is {median:.3f} ms")
         print("20 tables, 100 seeded rows, as they age")
-        age(made(server.address, run, 20, 100)[0], chosen.resets)
+        one, _, name = made(server.address, run, 20, 100)
+        age(one, chosen.resets)
+        print("20 tables, 100 seeded rows, a clone for each test")
+        replace(one, name, chosen.rounds)
 
 
 def made(server: Address, run: str, tables: int, rows: int) -> tuple[Database, Database, str]:

@@ -57,10 +57,13 @@ class Spares:
 
     def take(self) -> Database:
         """Give a pristine clone, and have the next one made. Whoever takes it discards it."""
-        coming, self._next = self.prefetch(), None  # one that failed is not asked for again
-        database = coming.result()
+        database = self._ready()
         self.prefetch()
         return database
+
+    def _ready(self) -> Database:
+        coming, self._next = self.prefetch(), None  # one that failed is not asked for again
+        return coming.result()
 
     def discard(self, database: Database) -> None:
         """Have a database dropped, some time before the end."""
@@ -84,7 +87,7 @@ class Spares:
             ) from error
 
     def _swap(self) -> None:
-        spare = self.take()
+        spare = self._ready()
         old = self._database.server.database(next(self._names))
         if self._link is None:
             self._link = self._stack.enter_context(admin.connected(self._database.server))
@@ -93,8 +96,10 @@ class Spares:
             admin.close(self._link, self._database.name)
             admin.disconnect(self._link, self._database.name)
             admin.rename(self._link, self._database.name, old.name)
-            self.discard(old)
         admin.rename(self._link, spare.name, self._database.name)
+        # Only now: the server would do it at the expense of what the test waits for.
+        self.prefetch()
+        self.discard(old)
 
     def _drop(self, name: str) -> None:
         with admin.connected(self._database.server) as link:
