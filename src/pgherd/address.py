@@ -19,6 +19,42 @@ _PATIENCE = "10"
 # libpq's names for what a URL says outside its query part:
 # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
 _OWN_PLACE = ("host", "port", "user", "password", "dbname")
+_LAST_PORT = 65535
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where this machine is reached by others."""
+
+    host: str
+    port: int = 0
+    """The TCP port; 0 is any that is free."""
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}" if self.port else self.host
+
+    @classmethod
+    def read(cls, text: str) -> Endpoint:
+        """Read `host` or `host:port`.
+
+        Args:
+            text: the value of the option `pgherd_listen`; the host is a name or an IPv4 address.
+
+        Raises:
+            UsageError: it is neither.
+        """
+        told = re.fullmatch(r"(?P<host>[\w.-]+)(:(?P<port>\d{1,5}))?", text, re.ASCII)
+        if told is None or int(told["port"] or 0) > _LAST_PORT:
+            raise UsageError(
+                f"pgherd_listen is {text!r}, which is neither a host nor host:port. "
+                "Write the name or the IPv4 address of this machine"
+            )
+        return cls(told["host"], int(told["port"] or 0))
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether each machine means itself by this host; so it is with a socket's directory."""
+    return host in {"localhost", "::1"} or host.startswith(("127.", "/", "@"))
 
 
 @dataclass(frozen=True)

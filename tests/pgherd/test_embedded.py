@@ -357,12 +357,12 @@ def test_port_that_is_taken_is_not_the_end(place, monkeypatch):
     user, reading = supervisor.User(), os.pipe()
     monkeypatch.setattr(supervisor, "_OWNER", reading[0])
     found = binaries.find("")
-    order = {"password": "x", "settings": {"unix_socket_directories": ""}}
+    order = {"host": "127.0.0.1", "password": "x", "settings": {"unix_socket_directories": ""}}
     place.chmod(0o755)
     data = supervisor.initialise(order, place, found.directory, user)
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        ports = [taken.getsockname()[1], supervisor._free_port()]  # noqa: SLF001
-        monkeypatch.setattr(supervisor, "_free_port", lambda: ports.pop(0))
+        ports = [taken.getsockname()[1], supervisor._free_port(order["host"])]  # noqa: SLF001
+        monkeypatch.setattr(supervisor, "_free_port", lambda _: ports.pop(0))
         expected = ports[-1]
 
         def let_go(**word):

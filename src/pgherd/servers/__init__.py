@@ -24,6 +24,8 @@ class Run:
     id: str
     workers: int = 1
     """How many processes run tests at once."""
+    host: str = ""
+    """Where those on other machines reach this one; empty where there are none."""
 
 
 @dataclass(frozen=True)

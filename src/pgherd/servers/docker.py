@@ -52,7 +52,7 @@ def server(options: Options, run: Run, say: Callable[[str], None]) -> Iterator[S
     with _engine() as engine:
         _remove_unstarted(engine, "pgherd.run", datetime.now(timezone.utc) - _ABANDONED_AFTER)
         _have_image(engine, options.image, say)
-        place = _Place(engine)
+        place = _Place(engine, run.host)
         password = secrets.token_hex(16)
         container = _container(options.image, run, password, place)
         try:
@@ -195,15 +195,18 @@ class _Place:
     through a proxy. Elsewhere (Docker Desktop has its bridge inside a virtual machine) a port is
     published: on loopback, or, if the engine is on another machine, where that machine's name
     reaches it.
+
+    Workers on other machines reach no bridge here: for them the port is published where they reach
+    this machine. If this machine is a container, they are in its network.
     """
 
-    def __init__(self, engine: Any) -> None:
+    def __init__(self, engine: Any, host: str = "") -> None:
         url = urlsplit(engine.api.base_url)
         remote = url.scheme in {"http", "https"} and url.hostname not in {None, "localhost"}
         remote = remote and not str(url.hostname).startswith("127.")
-        self.host = str(url.hostname) if remote else "127.0.0.1"
-        self.publish = ("0.0.0.0" if remote else "127.0.0.1", None)  # noqa: S104
-        self.network = _own_network(engine) or (None if remote else _own_bridge(engine))
+        self.host = str(url.hostname) if remote else host or "127.0.0.1"
+        self.publish = ("0.0.0.0" if remote else socket.gethostbyname(self.host), None)  # noqa: S104
+        self.network = _own_network(engine) or (None if remote or host else _own_bridge(engine))
 
     def of(self, container: DockerContainer) -> tuple[str, int]:
         """Give the host and port where this process reaches the container's server."""

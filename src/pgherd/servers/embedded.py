@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pgherd")
 
-_HOST = "127.0.0.1"
+_LOOPBACK = "127.0.0.1"
 _READY_WITHIN = 60.0
 _ENDS_WITHIN = 10.0
 _ASK_EVERY = 0.01
@@ -37,7 +37,6 @@ _ASK_EVERY = 0.01
 # bytes. Shared memory for parallel queries is taken where the data are, in memory if there is room:
 # a container's /dev/shm has 64 MB, and what a killed server leaves there would stay.
 _SETTINGS = {
-    "listen_addresses": _HOST,
     "unix_socket_directories": "",
     "dynamic_shared_memory_type": "mmap",
 }
@@ -53,15 +52,17 @@ def server(options: Options, run: Run, say: Callable[[str], None]) -> Iterator[S
     """Start a server that cannot outlive this process; stop it at the end."""
     found = binaries.find(options.bin)
     password = secrets.token_hex(16)
+    host = run.host or _LOOPBACK
     order = {
         "bin": str(found.directory),
         "root": str(found.root),
         "parts": found.parts,
         "password": password,
-        "settings": settings.sized(run.workers) | _SETTINGS,
+        "host": host,
+        "settings": settings.sized(run.workers) | _SETTINGS | {"listen_addresses": host},
     }
     with closing(_Supervisor(order)) as lifeline:
-        address, version = _wait(lifeline, password, found)
+        address, version = _wait(lifeline, host, password, found)
         log.info("started PostgreSQL %s from %s", version, found.directory)
         yield Server(address, f"embedded {found.directory}", version)
     log.info("stopped PostgreSQL from %s", found.directory)
@@ -121,14 +122,14 @@ class _Supervisor:
         self._words.close()
 
 
-def _wait(lifeline: _Supervisor, password: str, found: Binaries) -> tuple[Address, str]:
+def _wait(lifeline: _Supervisor, host: str, password: str, found: Binaries) -> tuple[Address, str]:
     """Ask until a query is answered; give the server's address and version."""
     until = time.monotonic() + _READY_WITHIN
     problem: Exception | None = None
     while time.monotonic() < until and lifeline.failed is None:
         lifeline.listen(_ASK_EVERY)
         if lifeline.port:
-            address = Address(_HOST, lifeline.port, user="postgres", password=password)
+            address = Address(host, lifeline.port, user="postgres", password=password)
             try:
                 with admin.connected(address) as link:
                     settings.hash_once(link, password)

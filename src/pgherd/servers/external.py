@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import psycopg2
 
 from pgherd import admin, budget
-from pgherd.address import Address
+from pgherd.address import Address, is_loopback
 from pgherd.errors import ServerError, UsageError
 from pgherd.servers import Server
 
@@ -44,6 +44,11 @@ def server(options: Options, run: Run, say: Callable[[str], None]) -> Iterator[S
             "Give one: --pgherd-url=postgresql://user:password@host:port/database"
         )
     address = Address.from_url(options.url)
+    if run.host and is_loopback(address.host) and not is_loopback(run.host):
+        raise UsageError(
+            f"pgherd_url names {address.host}, which is another server on each machine that runs "
+            "workers (--tx). Name it as all of them reach it"
+        )
     told = f"the PostgreSQL server at {address.host}:{address.port}, which pgherd_url names, cannot"
     try:
         with admin.connected(address) as link:
