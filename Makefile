@@ -30,12 +30,13 @@ soak: .venv/ready  ## compare dumps after 10,000 random histories (HISTORIES=, S
 	PGHERD_HISTORIES=$(HISTORIES) PGHERD_SEED=$(SEED) \
 		$(BIN)/pytest -n $(WORKERS) -v tests/pgherd/test_histories.py $(ARGS)
 
-lint: .venv/ready  ## check types, style, workflows and the compose file
+lint: .venv/ready  ## check types, style, workflows, manifests and the compose file
 	$(BIN)/ruff check --quiet
 	$(BIN)/ruff format --quiet --check
 	$(BIN)/mypy --no-error-summary
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.test.yml
+	$(BIN)/kubernetes-validate --quiet --strict docker/kubernetes/*.yaml
 	$(BIN)/zizmor --quiet --offline .github
 
 format: .venv/ready  ## format the code

@@ -86,7 +86,9 @@ def test_endpoint_is_read(text, endpoint):
     assert str(endpoint) == text
 
 
-@pytest.mark.parametrize("text", ["", ":7000", "host:", "host:http", "host:65536", "fe80::1", "tcp://host"])
+@pytest.mark.parametrize(
+    "text", ["", ":7000", "host:", "host:http", "host:65536", "fe80::1", "tcp://host"]
+)
 def test_what_is_no_endpoint_is_refused(text):
     """Anything else is told, with what to write."""
     with pytest.raises(UsageError, match="neither a host nor host:port"):

@@ -1,0 +1,212 @@
+"""A suite on several machines, for which containers on a network of their own stand here.
+
+The manifests of docker/kubernetes are read, and what they say is run: as near as it gets without a
+cluster.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import subprocess
+import time
+import uuid
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from tests.pgherd import engine
+from tests.pgherd.test_compose import AT_MOST, CHECKOUT, Project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# All of tests/app takes twice as long: PGHERD_WHOLE_SUITE=1.
+WHOLE = ["tests/app"] if "PGHERD_WHOLE_SUITE" in os.environ else []
+SOME = WHOLE or ["tests/app/test_roles.py", "tests/app/test_teams.py", "tests/app/test_db.py"]
+FEW = WHOLE or ["tests/app/test_roles.py"]
+DATABASES = "SELECT datname FROM pg_database WHERE starts_with(datname, 'pgherd_')"
+
+
+def manifests() -> dict[str, dict[str, Any]]:
+    """Read what docker/kubernetes describes, by kind."""
+    paths = sorted((CHECKOUT / "docker" / "kubernetes").glob("*.yaml"))
+    return {each["kind"]: each for path in paths for each in yaml.safe_load_all(path.read_text())}
+
+
+@dataclass(frozen=True)
+class Machines:
+    """Containers on one network, which are called machines here."""
+
+    project: Project
+    kinds: dict[str, dict[str, Any]] = field(default_factory=manifests)
+
+    def docker(self, *arguments: str) -> str:
+        """Run a docker command that has to succeed, and give what it says."""
+        return self.project.docker(*arguments).strip()
+
+    def options(self, *more: str) -> list[str]:
+        """Give the options of a container that belongs to us."""
+        label = f"--label=com.docker.compose.project={self.project.name}"
+        return ["run", "--rm", label, f"--network={self.project.name}", *more]
+
+    def python(self, *arguments: str) -> list[str]:
+        """Give what runs Python in the suite's image."""
+        return ["--entrypoint=python", f"{self.project.name}-tests", "-u", "-m", *arguments]
+
+    def pod(self, kind: str, place: str = "containers", **fields: str) -> list[str]:
+        """Give the options that make a container what the first of a kind's pod is.
+
+        Args:
+            kind: of what has the pod.
+            place: `containers` or `initContainers`.
+            fields: what Kubernetes knows of the pod, by the last word of its path.
+        """
+        spec = self.kinds[kind]["spec"]["template"]["spec"]
+        who = spec["securityContext"]
+        first = spec[place][0]
+        told = [f"--user={who['runAsUser']}:{who['runAsGroup']}", "--cap-drop=ALL"]
+        for variable in first["env"]:
+            source = variable.get("valueFrom", {})
+            if "secretKeyRef" in source:
+                value = self.kinds["Secret"]["stringData"][source["secretKeyRef"]["key"]]
+            elif "fieldRef" in source:
+                value = fields[source["fieldRef"]["fieldPath"].rpartition("/")[2].rstrip("']")]
+            else:
+                value = variable["value"]
+            told.append(f"--env={variable['name']}={value}")
+        told += [
+            f"--tmpfs={volume['mountPath']}:uid={who['runAsUser']},mode=700"
+            for volume in first.get("volumeMounts", ())
+        ]
+        entry, *command = first.get("command", [""])
+        image = first["image"].replace("pgherd-tests", f"{self.project.name}-tests")
+        told += [f"--entrypoint={entry}"] if entry else []
+        return [*told, image, *command, *first.get("args", ())]
+
+    def postgres(self) -> str:
+        """Start the manifest's server, and wait as the manifest does; give its container's id.
+
+        It logs what makes and drops databases.
+        """
+        alias = f"--network-alias={self.kinds['Service']['metadata']['name']}"
+        server = self.docker(*self.options("--detach", alias), *self.pod("Deployment"))
+        self.docker(*self.options(), *self.pod("Job", "initContainers"))
+        self.sql(server, "ALTER SYSTEM SET log_statement = 'ddl'")
+        self.sql(server, "SELECT pg_reload_conf()")
+        return server
+
+    def sql(self, server: str, statement: str) -> list[str]:
+        """Ask the server; give the lines of its answer."""
+        psql = ["psql", "--username=postgres", "--tuples-only", "--no-align", "--command"]
+        return self.docker("exec", server, *psql, statement).splitlines()
+
+    def worker(self, name: str) -> None:
+        """Start a machine on which an xdist worker can run, and wait until it listens."""
+        where = self.options("--detach", f"--network-alias={name}", "--user=1000:1000")
+        server = self.docker(*where, *self.python("execnet.script.socketserver", "0.0.0.0:8888"))
+        until = time.monotonic() + 30
+        while "Entering Accept loop" not in self.docker("logs", server):
+            assert time.monotonic() < until, "it does not listen"
+            time.sleep(0.05)
+
+    def collected(self, paths: list[str]) -> Counter[str]:
+        """List the tests that there are."""
+        what = ["pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *paths]
+        said = self.docker(*self.options(), *self.python(*what))
+        return Counter(line for line in said.splitlines() if "::" in line)
+
+    def all_of(self, *commands: list[str]) -> list[str]:
+        """Run docker commands at once, which all have to succeed; give what each says."""
+        with ExitStack() as stack:
+            ran = [stack.enter_context(self.project.start(*command)) for command in commands]
+            said = [process.communicate(timeout=AT_MOST)[0] for process in ran]
+        for process, text in zip(ran, said, strict=True):
+            assert process.returncode == 0, text
+        return said
+
+
+def passed(said: str) -> Counter[str]:
+    """Read from what `pytest -rp` said which tests passed, and how often."""
+    return Counter(re.findall(r"^PASSED (\S.*)$", said, re.MULTILINE))
+
+
+@pytest.fixture
+def machines() -> Iterator[Machines]:
+    """Give a network and an image that nobody else has; remove them and what uses them."""
+    engine.need("python:3.13-slim", "postgres:17", compose=True)
+    project = Project(f"machines-{secrets.token_hex(4)}")
+    try:
+        project.docker("compose", "build", "--quiet", "tests")
+        label = f"--label=com.docker.compose.project={project.name}"
+        project.docker("network", "create", label, project.name)
+        yield Machines(project)
+    finally:
+        if left := project.made("ps", "--all"):
+            project.docker("rm", "--force", "--volumes", *left)
+        if left := project.made("network", "ls"):
+            project.docker("network", "rm", *left)
+        subprocess.run(["docker", "rmi", f"{project.name}-tests"], capture_output=True, check=False)
+
+
+def test_shards_share_a_server_and_a_template(machines: Machines):
+    """The shards of the Job run each test once, on one template, and leave none of their clones."""
+    server = machines.postgres()
+    job = {"controller-uid": str(uuid.uuid4())}
+    shards = [
+        [
+            *machines.options(f"--env=JOB_COMPLETION_INDEX={index}"),
+            *machines.pod("Job", **job),
+            *("-rp", *SOME),
+        ]
+        for index in range(machines.kinds["Job"]["spec"]["completions"])
+    ]
+    parts = [passed(said) for said in machines.all_of(*shards)]
+    assert all(parts)
+    assert sum(parts, Counter()) == machines.collected(SOME)
+    [template] = machines.sql(server, DATABASES)
+    assert template.startswith("pgherd_template_")
+    log = machines.docker("logs", server)
+    assert log.count(f'CREATE DATABASE "{template}"') == 1
+    runs = re.findall(r'CREATE DATABASE "pgherd_([0-9a-f]{8})_gw0" ', log)
+    assert len(set(runs)) == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "paths"),
+    [("external", SOME), ("embedded", FEW), ("docker", FEW)],
+    ids=["external", "embedded", "docker"],
+)
+def test_workers_on_other_machines(machines: Machines, kind: str, paths: list[str]):
+    """Two remote workers run each test once on the owner's server, and leave no clone there."""
+    server = machines.postgres() if kind == "external" else ""
+    workers = ["worker0", "worker1"]
+    for name in workers:
+        machines.worker(name)
+    socket = os.environ.get("DOCKER_SOCKET", "/var/run/docker.sock")
+    given = {
+        "external": [f"--env=PGHERD_URL={machines.kinds['Secret']['stringData']['url']}"],
+        "embedded": ["--user=1000:1000"],
+        "docker": [f"--volume={socket}:/var/run/docker.sock", "--env=PGHERD_IMAGE"],
+    }
+    tx = [f"--tx=socket={name}:8888//chdir=/suite" for name in workers]
+    owner = machines.options("--network-alias=owner", "--hostname=owner", *given[kind])
+    what = ["-d", *tx, "--pgherd-listen=owner", f"--pgherd-server={kind}", "-v", "-rp"]
+    # A path as an argument would have to be below a directory that is copied to the workers.
+    what += ["-o", f"testpaths={' '.join(paths)}", "-p", "no:cacheprovider"]
+    [said] = machines.all_of([*owner, *machines.python("pytest", *what)])
+    assert {"[gw0]", "[gw1]"} <= set(said.split())
+    [number] = re.findall(r"2 workers \[(\d+) items\]", said)
+    assert set(passed(said).values()) == {1}
+    assert len(passed(said)) == int(number)
+    if server:
+        [template] = machines.sql(server, DATABASES)
+        log = machines.docker("logs", server)
+        assert log.count(f'CREATE DATABASE "{template}"') == 1
+    siblings = ["--filter=label=pgherd.run", f"--filter=network={machines.project.name}"]
+    assert machines.docker("ps", "--all", "--quiet", *siblings) == ""
