@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
+import functools
 import os
 import shutil
 import signal
@@ -10,14 +12,14 @@ import socket
 import subprocess
 import tempfile
 import time
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg2
 import pytest
 
-from pgherd import Address, binaries
+from pgherd import Address, binaries, supervisor
 from pgherd.errors import NotHereError
 
 if TYPE_CHECKING:
@@ -37,13 +39,22 @@ PR_SET_PDEATHSIG = 1
 def program(name: str) -> str:
     """Find a program of PostgreSQL, or a pooler, or skip the test."""
     with suppress(NotHereError):
-        own = binaries.find("").directory / name
-        if own.exists():
+        if (own := _own() / name).exists():
             return str(own)
     found = shutil.which(name, path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin")
     if found is None:
         pytest.skip(f"there is no {name} on this machine")
     return found
+
+
+@functools.cache
+def _own() -> Path:
+    """Give the directory of binaries that whoever runs servers can run: a copy, if need be."""
+    found = binaries.find("")
+    order = {"bin": str(found.directory), "root": str(found.root), "parts": found.parts}
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return supervisor.programs(order, supervisor.User(), stack)
 
 
 def as_whom() -> dict[str, object]:

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from pgherd import binaries, supervisor
 from pgherd.errors import NotHereError, UsageError
 from pgherd.options import Options
 from pgherd.servers import docker
+from tests.pgherd.engine import need
 
 OWNER = """
 import os, pathlib, sys, time
@@ -83,6 +84,12 @@ class Owner:
         self.directories = self.held()
         return self
 
+    @property
+    def data(self) -> Path:
+        """The cluster; a copy of the binaries may have a directory of its own."""
+        (found,) = (each / "data" for each in self.directories if (each / "data").exists())
+        return found
+
     def supervisor(self) -> int | None:
         """Give the process id of its supervisor."""
         children = Path(f"/proc/{self.process.pid}/task").glob("*/children")
@@ -137,6 +144,8 @@ def owner(place):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            # Whoever runs the tests in the background may have had it ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
             **how,
         )
         started.append(Owner(process, place))
@@ -151,13 +160,16 @@ def owner(place):
         wait_until(each.is_gone)
 
 
-def wait_until(condition, seconds: float = 30.0) -> float:
-    """Wait for a condition, and give the seconds it took."""
+# It takes 0.03 s; not every machine that runs tests has the time.
+SOON = 5.0
+
+
+def wait_until(condition, seconds: float = 30.0) -> None:
+    """Wait for a condition, so many seconds at most."""
     began = time.monotonic()
     while not condition():
         assert time.monotonic() - began < seconds, "it never happened"
         time.sleep(0.005)
-    return time.monotonic() - began
 
 
 def test_server_is_as_it_has_to_be(owner):
@@ -178,7 +190,7 @@ def test_server_is_as_it_has_to_be(owner):
 def test_end_of_the_run_leaves_nothing(owner, place):
     """When the context ends, PostgreSQL and its directory are gone."""
     started = owner().wait_until_ready()
-    assert len(started.directories) == 1
+    assert started.data.is_dir()
     assert started.processes() != []
     (place / "enough").touch()
     assert started.process.wait(10) == 0
@@ -187,14 +199,14 @@ def test_end_of_the_run_leaves_nothing(owner, place):
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_server_does_not_outlive_its_owner(owner, how):
-    """However the owner is ended, within a second nothing is left, a busy backend included."""
+    """However the owner is ended, nothing is left soon, a busy backend included."""
     started = owner().wait_until_ready()
     busy = psycopg2.connect(started.dsn, async_=1)
     wait_until(lambda: busy.poll() == psycopg2.extensions.POLL_OK)
-    busy.cursor().execute("SELECT count(*) FROM generate_series(1, 10000000000)")
+    busy.cursor().execute("DO 'BEGIN LOOP END LOOP; END'")
     time.sleep(0.1)
     os.killpg(started.process.pid, how)
-    assert wait_until(started.is_gone) < 1
+    wait_until(started.is_gone, SOON)
     busy.close()
 
 
@@ -205,7 +217,7 @@ def test_server_that_is_only_starting_does_not_outlive_its_owner(owner):
     started.directories = started.held()
     assert not (started.directories[0] / "data/postmaster.pid").exists()
     started.process.kill()
-    assert wait_until(started.is_gone) < 1
+    wait_until(started.is_gone, SOON)
 
 
 def test_a_copy_of_the_owner_does_not_hold_the_lifeline(owner):
@@ -213,7 +225,7 @@ def test_a_copy_of_the_owner_does_not_hold_the_lifeline(owner):
     fork = "(os.fork() or time.sleep(60))"
     started = owner(then=fork).wait_until_ready()
     started.process.kill()
-    assert wait_until(started.is_gone) < 1
+    wait_until(started.is_gone, SOON)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux tells a child that its parent has died")
@@ -221,8 +233,8 @@ def test_server_does_not_outlive_its_supervisor(owner):
     """Killed, too, it takes PostgreSQL along; the directory is removed by a later run."""
     started = owner().wait_until_ready()
     os.kill(started.supervisor(), signal.SIGKILL)
-    assert wait_until(lambda: not started.processes()) < 1
-    (directory,) = started.directories
+    wait_until(lambda: not started.processes(), SOON)
+    directory = started.data.parent
     old = time.time() - 3600
     os.utime(directory, (old, old))
     supervisor.sweep()
@@ -232,8 +244,7 @@ def test_server_does_not_outlive_its_supervisor(owner):
 def test_sweep_leaves_what_lives(owner):
     """The directory of a server that runs is locked, however old it is."""
     started = owner().wait_until_ready()
-    (directory,) = started.directories
-    os.utime(directory, (0, 0))
+    os.utime(started.data.parent, (0, 0))
     supervisor.sweep()
     assert started.ask("SELECT 1") == 1
 
@@ -252,19 +263,23 @@ def test_another_user_runs_it(owner):
     """Who is not root runs it as themselves, and it ends as surely."""
     entry = pwd.getpwnam("nobody")
     nobody = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-    python = python_for(nobody)
     path = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    python = python_for(nobody, path)
     started = owner(python=python, env=path, **nobody).wait_until_ready()
     assert Path(started.ask("SHOW data_directory")).stat().st_uid == entry.pw_uid
     started.process.kill()
-    assert wait_until(started.is_gone) < 1
+    wait_until(started.is_gone, SOON)
 
 
-def python_for(user) -> str:
-    """Give a Python like ours that this user can run; ours may be in root's home."""
+def python_for(user, environ) -> str:
+    """Give a Python like ours that this user can run; it, or our code, may be in root's home."""
     for python in (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}"):
         with suppress(OSError):
-            if subprocess.run([python, "-c", ""], cwd="/", check=False, **user).returncode == 0:
+            asked = [python, "-c", "import pgherd.coordinator"]
+            ran = subprocess.run(
+                asked, cwd="/", env=environ, check=False, stderr=subprocess.DEVNULL, **user
+            )
+            if ran.returncode == 0:
                 return python
     pytest.skip("nobody else can run this Python")
 
@@ -307,7 +322,7 @@ def test_wheel_in_a_home(owner, place, mode):
     assert stat.S_IMODE(home.stat().st_mode) == mode
     assert len(started.directories) == (2 if mode == 0o700 and ROOT else 1)
     started.process.kill()
-    assert wait_until(started.is_gone) < 1
+    wait_until(started.is_gone, SOON)
 
 
 def program(path: Path, text: str) -> None:
@@ -358,8 +373,15 @@ def test_port_that_is_taken_is_not_the_end(place, monkeypatch):
     monkeypatch.setattr(supervisor, "_OWNER", reading[0])
     found = binaries.find("")
     order = {"host": "127.0.0.1", "password": "x", "settings": {"unix_socket_directories": ""}}
+    order |= {"bin": str(found.directory), "root": str(found.root), "parts": found.parts}
     place.chmod(0o755)
-    data = supervisor.initialise(order, place, found.directory, user)
+    with ExitStack() as stack:
+        bin_ = supervisor.programs(order, user, stack)
+        _serve_at_the_second_port(order, place, bin_, user, reading, monkeypatch)
+
+
+def _serve_at_the_second_port(order, place, bin_, user, reading, monkeypatch):
+    data = supervisor.initialise(order, place, bin_, user)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         ports = [taken.getsockname()[1], supervisor._free_port(order["host"])]  # noqa: SLF001
         monkeypatch.setattr(supervisor, "_free_port", lambda _: ports.pop(0))
@@ -371,7 +393,7 @@ def test_port_that_is_taken_is_not_the_end(place, monkeypatch):
 
         monkeypatch.setattr(supervisor, "_tell", let_go)
         with pytest.raises(supervisor.LetGoError):
-            supervisor.serve(order, data, found.directory, user)
+            supervisor.serve(order, data, bin_, user)
     assert ports == []
 
 
@@ -424,6 +446,7 @@ def test_auto_without_an_engine(auto):
 def test_auto_without_the_image(auto, monkeypatch):
     """So do they where an engine answers, but has not the image and cannot pull it."""
     monkeypatch.delenv("DOCKER_HOST")
+    need()
     result = auto.runpytest_subprocess("-n0", "--pgherd-image=pgherd.invalid/none:1")
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(["*because the image pgherd.invalid/none:1 is not here and*"])

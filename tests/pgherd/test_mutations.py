@@ -11,7 +11,10 @@ from pgherd import shape, undo
 from tests.pgherd import histories
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
+
+    from psycopg2.extensions import connection
 
 
 @dataclass(frozen=True)
@@ -22,23 +25,46 @@ class Mutation:
     out: str
     instead: str = ""
     module: ModuleType = undo
+    on: Callable[[connection], bool] = lambda _: True
+    """On which servers this text has a part in what is generated."""
+
+
+def _before_18(link: connection) -> bool:
+    return link.server_version < 180000
+
+
+def _since_18(link: connection) -> bool:
+    return not _before_18(link)
+
+
+def _with_the_map(link: connection) -> bool:
+    with link.cursor() as run:
+        run.execute("SELECT FROM pg_available_extensions WHERE name = 'pg_visibility'")
+        return run.rowcount == 1
 
 
 _GONE = "count(*) FILTER (WHERE age(t.xmin) >= age(pgherd_since)) <> {rows}\n           OR count(*)"
 MUTATIONS = {
     "empty tables are not cleared": Mutation("_CLEAR", "DELETE FROM ONLY {table};"),
     "sequences are not rewound": Mutation(
-        "_REWIND", "PERFORM setval({id}::regclass, {last}, {called});", "NULL;"
+        "_REWIND", "PERFORM setval({id}::regclass, {last}, {called});", "NULL;", on=_before_18
     ),
-    "sequences are always called": Mutation("_REWIND", ", {last}, {called})", ", {last})"),
-    "only the value of a sequence counts": Mutation("_REWIND", " OR is_called <> {called}"),
+    "sequences are always called": Mutation(
+        "_REWIND", ", {last}, {called})", ", {last})", on=_before_18
+    ),
+    "only the value of a sequence counts": Mutation(
+        "_REWIND", " OR is_called <> {called}", on=_before_18
+    ),
     "sequences that tell are not rewound": Mutation(
         "_REWIND_ALL",
         "PERFORM setval(sequence.id::regclass, sequence.last, sequence.called)",
         "PERFORM",
     ),
     "sequences that tell are not asked": Mutation(
-        "_WHICH_MOVED", "IS DISTINCT FROM sequence.last", "IS NULL"
+        "_WHICH_MOVED", "IS DISTINCT FROM sequence.last", "IS NULL", on=_before_18
+    ),
+    "sequences are not asked": Mutation(
+        "_WHICH_MOVED_SINCE_18", "IS DISTINCT FROM (s", "< (s", on=_since_18
     ),
     "seeded rows stay": Mutation("_RESTORE", "DELETE FROM ONLY {table};"),
     "seeded rows do not come back": Mutation(
@@ -50,15 +76,15 @@ MUTATIONS = {
 # A random history meets these seldom: a statement each, by the rules of the state machine.
 SELDOM = {
     "the value of a sequence that was not called": (
-        Mutation("_MOVED", "last_value <> {last} OR "),
+        Mutation("_MOVED", "last_value <> {last} OR ", on=_before_18),
         "SELECT setval('fresh', 5, false)",
     ),
     "marks of many rows": (
-        Mutation("_MANY_CHANGED", "* {block}", "* 0 + pg_relation_size({id})"),
+        Mutation("_MANY_CHANGED", "* {block}", "* 0 + pg_relation_size({id})", on=_with_the_map),
         "UPDATE many SET a = 0 WHERE id = 3",
     ),
     "the file of many rows": (
-        Mutation("_MANY_CHANGED", "pg_relation_filenode({id}) <> {file}\nOR"),
+        Mutation("_MANY_CHANGED", "pg_relation_filenode({id}) <> {file}\nOR", on=_with_the_map),
         "TRUNCATE many",
     ),
     "changes of the schema": (
@@ -88,8 +114,12 @@ def _mutate(monkeypatch: pytest.MonkeyPatch, mutation: Mutation) -> None:
 
 
 @pytest.fixture
-def mutant(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def mutant(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, link: connection
+) -> None:
     """Take a part out of what will be generated."""
+    if not request.param.on(link):
+        pytest.skip("it is not generated for this server")
     _mutate(monkeypatch, request.param)
 
 
