@@ -375,14 +375,9 @@ def test_port_that_is_taken_is_not_the_end(place, monkeypatch):
     order = {"host": "127.0.0.1", "password": "x", "settings": {"unix_socket_directories": ""}}
     order |= {"bin": str(found.directory), "root": str(found.root), "parts": found.parts}
     place.chmod(0o755)
-    with ExitStack() as stack:
+    with ExitStack() as stack, socket.create_server(("127.0.0.1", 0)) as taken:
         bin_ = supervisor.programs(order, user, stack)
-        _serve_at_the_second_port(order, place, bin_, user, reading, monkeypatch)
-
-
-def _serve_at_the_second_port(order, place, bin_, user, reading, monkeypatch):
-    data = supervisor.initialise(order, place, bin_, user)
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+        data = supervisor.initialise(order, place, bin_, user)
         ports = [taken.getsockname()[1], supervisor._free_port(order["host"])]  # noqa: SLF001
         monkeypatch.setattr(supervisor, "_free_port", lambda _: ports.pop(0))
         expected = ports[-1]
