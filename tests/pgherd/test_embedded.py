@@ -19,6 +19,7 @@ import time
 from contextlib import ExitStack, closing, suppress
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg2
 import pytest
@@ -28,6 +29,9 @@ from pgherd.errors import NotHereError, UsageError
 from pgherd.options import Options
 from pgherd.servers import docker
 from tests.pgherd.engine import need
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 OWNER = """
 import os, pathlib, sys, time
@@ -66,12 +70,21 @@ def place():
     shutil.rmtree(made)
 
 
+def processes() -> Iterator[list[str]]:
+    """Give the id, the state and the session of every process."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, _, _, session = path.read_text().rpartition(")")[2].split()[:4]
+            yield [path.parent.name, state, session]
+
+
 class Owner:
     """A process that has started a server."""
 
     def __init__(self, process: subprocess.Popen, place: Path) -> None:
         self.process = process
         self.directories: list[Path] = []
+        self.sessions: set[str] = set()
         self._place = place
 
     def wait_until_ready(self) -> Owner:
@@ -81,8 +94,17 @@ class Owner:
         self.dsn, self.version, self.description = (
             (self._place / "told").read_text().splitlines()[-3:]
         )
-        self.directories = self.held()
+        self.look()
         return self
+
+    def look(self) -> None:
+        """Note what its supervisor has made and started."""
+        self.directories = list({*self.directories, *self.held()})
+        for pid, _, session in processes():
+            with suppress(OSError):
+                command = Path(f"/proc/{pid}/cmdline").read_text()
+                if any(str(each) in command for each in self.directories):
+                    self.sessions.add(session)
 
     @property
     def data(self) -> Path:
@@ -113,14 +135,10 @@ class Owner:
         return not any(path.exists() for path in self.directories) and not self.processes()
 
     def processes(self) -> list[str]:
-        """List the processes whose working directory is in one of the directories."""
-        found = []
-        for path in Path("/proc").glob("[0-9]*/cwd"):
-            with suppress(OSError):
-                where = str(path.readlink())
-                if any(where.startswith(str(each)) for each in self.directories):
-                    found.append(where)
-        return found
+        """List what runs in the sessions of the programs that its supervisor has started."""
+        return [
+            pid for pid, state, session in processes() if session in self.sessions and state != "Z"
+        ]
 
     def ask(self, statement: str) -> str:
         """Ask its server for one value."""
@@ -153,7 +171,7 @@ def owner(place):
 
     yield start
     for each in started:
-        each.directories = [*each.directories, *each.held()]
+        each.look()
         with suppress(ProcessLookupError):
             os.killpg(each.process.pid, signal.SIGKILL)
         each.process.communicate()
@@ -214,7 +232,7 @@ def test_server_that_is_only_starting_does_not_outlive_its_owner(owner):
     """Killed in the middle of initdb, the owner leaves nothing either."""
     started = owner()
     wait_until(lambda: any((path / "data/base").exists() for path in started.held()))
-    started.directories = started.held()
+    started.look()
     assert not (started.directories[0] / "data/postmaster.pid").exists()
     started.process.kill()
     wait_until(started.is_gone, SOON)
@@ -234,11 +252,11 @@ def test_server_does_not_outlive_its_supervisor(owner):
     started = owner().wait_until_ready()
     os.kill(started.supervisor(), signal.SIGKILL)
     wait_until(lambda: not started.processes(), SOON)
-    directory = started.data.parent
-    old = time.time() - 3600
-    os.utime(directory, (old, old))
+    assert not started.is_gone()
+    for directory in started.directories:
+        os.utime(directory, (0, 0))
     supervisor.sweep()
-    assert not directory.exists()
+    assert started.is_gone()
 
 
 def test_sweep_leaves_what_lives(owner):
