@@ -113,7 +113,10 @@ def running(data: Path, **settings: object) -> Iterator[Address]:
                 address.database("postgres").connect().close()
                 break
             except psycopg2.OperationalError:
-                assert time.monotonic() < until, (data.parent / "log").read_text()
+                said = (data.parent / "log").read_text()
+                if "SSL is not supported by this build" in said:
+                    pytest.skip("PostgreSQL on this machine was built without TLS")
+                assert time.monotonic() < until, said
                 time.sleep(0.01)
         yield address
 
