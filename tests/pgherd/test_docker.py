@@ -12,6 +12,7 @@ import sys
 import time
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 
 import docker
 import pytest
@@ -155,16 +156,36 @@ def test_a_port_of_loopback_is_published_where_the_bridge_is_elsewhere(pytester,
 
 def test_no_port_is_published_where_the_bridge_is_here(pytester, engine):
     """The container is reached at its own address."""
-    gateway = engine.networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"]
+    subnet = engine.networks.get("bridge").attrs["IPAM"]["Config"][0]["Subnet"]
     pytester.makepyfile(
         f"""
         import ipaddress
         def test_host(pg):
-            assert ipaddress.ip_address(pg.host) in ipaddress.ip_network("{gateway}/16", False)
+            assert ipaddress.ip_address(pg.host) in ipaddress.ip_network("{subnet}")
             assert pg.port == 5432
         """
     )
     pytester.runpytest_subprocess("-n0").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    ("described", "is_here"),
+    [
+        ({"Subnet": "127.7.0.0/16", "Gateway": "127.7.0.5"}, True),
+        (
+            {"Subnet": "127.7.0.0/16"},
+            True,
+        ),  # so an engine that was never started before
+        ({"Subnet": "203.0.113.0/24", "Gateway": "203.0.113.1"}, False),
+        ({"Subnet": "203.0.113.0/24"}, False),
+    ],
+)
+def test_bridge_is_here_if_its_address_is(described, is_here):
+    """Whether the engine tells the bridge's address, or leaves it out."""
+    bridge = SimpleNamespace(name="bridge", attrs={"IPAM": {"Config": [described]}})
+    engine = SimpleNamespace(networks={"bridge": bridge})
+    found = docker_server._own_bridge(engine)  # noqa: SLF001
+    assert found == ("bridge" if is_here else None)
 
 
 @pytest.fixture

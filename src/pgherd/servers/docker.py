@@ -13,6 +13,7 @@ import time
 from collections import deque
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timedelta, timezone
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -241,9 +242,11 @@ def _own_bridge(engine: Any) -> str | None:
     with suppress(docker.errors.DockerException, OSError):
         network = engine.networks.get("bridge")
         for place in network.attrs["IPAM"]["Config"] or ():
-            # Only an address of this machine can be bound.
+            # The engine's first start leaves out which address of the network the bridge has: it is
+            # the first. Only an address of this machine can be bound.
+            first = next(ip_network(place["Subnet"]).hosts())
             with socket.socket() as probe:
-                probe.bind((place["Gateway"], 0))
+                probe.bind((place.get("Gateway") or str(first), 0))
                 return str(network.name)
     return None
 
