@@ -25,11 +25,20 @@ from tests.pgherd.test_compose import AT_MOST, CHECKOUT, Project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 # All of tests/app takes twice as long: PGHERD_WHOLE_SUITE=1.
 WHOLE = ["tests/app"] if "PGHERD_WHOLE_SUITE" in os.environ else []
 SOME = WHOLE or ["tests/app/test_roles.py", "tests/app/test_teams.py", "tests/app/test_db.py"]
 FEW = WHOLE or ["tests/app/test_roles.py"]
+SSH = """
+FROM {image}
+RUN apt-get -qq update && apt-get -qq install --no-install-recommends openssh-client openssh-server
+RUN install -d /run/sshd && ssh-keygen -q -t ed25519 -N "" -f /key \\
+    && install -D -o tests -m 600 /key.pub /home/tests/.ssh/authorized_keys \\
+    && echo "Host worker*\\n User tests\\n IdentityFile /key\\n StrictHostKeyChecking no" \\
+        >/etc/ssh/ssh_config.d/workers.conf
+"""
 DATABASES = "SELECT datname FROM pg_database WHERE starts_with(datname, 'pgherd_')"
 
 
@@ -106,14 +115,35 @@ class Machines:
         psql = ["psql", "--username=postgres", "--tuples-only", "--no-align", "--command"]
         return self.docker("exec", server, *psql, statement).splitlines()
 
-    def worker(self, name: str) -> None:
-        """Start a machine on which an xdist worker can run, and wait until it listens."""
-        where = self.options("--detach", f"--network-alias={name}", "--user=1000:1000")
-        server = self.docker(*where, *self.python("execnet.script.socketserver", "0.0.0.0:8888"))
+    def worker(self, name: str, way: str) -> None:
+        """Start a machine on which an xdist worker can run, and wait until it listens.
+
+        Args:
+            name: what the others call it.
+            way: how they reach it, a key of `--tx`: `socket` or `ssh`.
+        """
+        where = self.options("--detach", f"--network-alias={name}")
+        what, sign = {
+            "socket": (
+                ["--user=1000:1000", *self.python("execnet.script.socketserver", "0.0.0.0:8888")],
+                "Entering Accept loop",
+            ),
+            "ssh": (
+                ["--entrypoint=/usr/sbin/sshd", f"{self.project.name}-tests", "-De"],
+                "Server listening on 0.0.0.0",
+            ),
+        }[way]
+        server = self.docker(*where, *what)
         until = time.monotonic() + 30
-        while "Entering Accept loop" not in self.docker("logs", server):
+        while sign not in self.docker("logs", server):
             assert time.monotonic() < until, "it does not listen"
             time.sleep(0.05)
+
+    def have_ssh(self, place: Path) -> None:
+        """Give the suite's image OpenSSH, and a key that lets each machine into the others."""
+        image = f"{self.project.name}-tests"
+        (place / "Dockerfile").write_text(SSH.format(image=image))
+        self.docker("build", "--quiet", f"--tag={image}", str(place))
 
     def collected(self, paths: list[str]) -> Counter[str]:
         """List the tests that there are."""
@@ -178,23 +208,33 @@ def test_shards_share_a_server_and_a_template(machines: Machines):
 
 
 @pytest.mark.parametrize(
-    ("kind", "paths"),
-    [("external", SOME), ("embedded", FEW), ("docker", FEW)],
-    ids=["external", "embedded", "docker"],
+    ("kind", "way", "paths"),
+    [
+        ("external", "socket", SOME),
+        ("external", "ssh", FEW),
+        ("embedded", "socket", FEW),
+        ("docker", "socket", FEW),
+    ],
+    ids=["external", "ssh", "embedded", "docker"],
 )
-def test_workers_on_other_machines(machines: Machines, kind: str, paths: list[str]):
+def test_workers_on_other_machines(
+    machines: Machines, tmp_path: Path, kind: str, way: str, paths: list[str]
+):
     """Two remote workers run each test once on the owner's server, and leave no clone there."""
+    if way == "ssh":
+        machines.have_ssh(tmp_path)
     server = machines.postgres() if kind == "external" else ""
     workers = ["worker0", "worker1"]
     for name in workers:
-        machines.worker(name)
+        machines.worker(name, way)
     socket = os.environ.get("DOCKER_SOCKET", "/var/run/docker.sock")
     given = {
         "external": [f"--env=PGHERD_URL={machines.kinds['Secret']['stringData']['url']}"],
         "embedded": ["--user=1000:1000"],
         "docker": [f"--volume={socket}:/var/run/docker.sock", "--env=PGHERD_IMAGE"],
     }
-    tx = [f"--tx=socket={name}:8888//chdir=/suite" for name in workers]
+    port = ":8888" if way == "socket" else ""
+    tx = [f"--tx={way}={name}{port}//chdir=/suite" for name in workers]
     owner = machines.options("--network-alias=owner", "--hostname=owner", *given[kind])
     what = ["-d", *tx, "--pgherd-listen=owner", f"--pgherd-server={kind}", "-v", "-rp"]
     # A path as an argument would have to be below a directory that is copied to the workers.
