@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 log = logging.getLogger("pgherd")
 
 _STRATEGY_SINCE = 150000
+_KEPT = {
+    "idle_session_timeout": "0",
+    "tcp_keepalives_idle": "20s",
+    "tcp_keepalives_interval": "10s",
+    "tcp_keepalives_count": "4",
+}
 _GONE_WITHIN = 2.0
 _LOOK_EVERY = 0.02
 
@@ -67,16 +73,19 @@ def connected(server: Address) -> Iterator[connection]:
         yield link
 
 
-def keep_idle(link: connection) -> None:
-    """Have the server keep this connection, however long nothing is asked over it.
+def keep(link: connection) -> None:
+    """Have the server keep this connection for as long as this machine lives, and no longer.
 
-    https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-IDLE-SESSION-TIMEOUT
+    However long nothing is asked over it, it is not ended. But a machine that lost its power or its
+    network says no goodbye: the server asks whether it is still there, or would believe in it for
+    two hours: https://www.postgresql.org/docs/current/runtime-config-connection.html
     """
     with link.cursor() as cursor:
-        cursor.execute(
-            "SELECT set_config('idle_session_timeout', '0', false)"
-            " WHERE current_setting('idle_session_timeout', true) IS NOT NULL"
-        )
+        for setting, value in _KEPT.items():
+            cursor.execute(
+                "SELECT set_config(%s, %s, false) WHERE current_setting(%s, true) IS NOT NULL",
+                [setting, value, setting],
+            )
 
 
 @contextmanager

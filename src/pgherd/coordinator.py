@@ -119,7 +119,7 @@ class Coordinator:
         server = self._stack.enter_context(servers.start(self._options, run, self._say))
         # While this run holds the lock of its id, no other run takes its clones for a dead one's.
         link = self._link = self._stack.enter_context(admin.connected(server.address))
-        admin.keep_idle(link)
+        admin.keep(link)
         self._stack.enter_context(admin.locked(link, self.run))
         sweep.dead_runs(server.address)
         self._say(

@@ -187,7 +187,7 @@ def test_an_idle_connection_is_kept(pg_server: Address, link):
         pytest.skip("idle_session_timeout is new in PostgreSQL 14")
     hasty = replace(pg_server, parameters=(("options", "-cidle_session_timeout=50"),))
     with admin.connected(hasty) as kept, admin.connected(hasty) as ended:
-        admin.keep_idle(kept)
+        admin.keep(kept)
         time.sleep(0.2)
         kept.cursor().execute("SELECT 1")
         with pytest.raises(psycopg2.OperationalError):

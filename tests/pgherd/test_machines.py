@@ -250,3 +250,34 @@ def test_workers_on_other_machines(
         assert log.count(f'CREATE DATABASE "{template}"') == 1
     siblings = ["--filter=label=pgherd.run", f"--filter=network={machines.project.name}"]
     assert machines.docker("ps", "--all", "--quiet", *siblings) == ""
+
+
+HOLD = """
+import sys, time
+from pgherd import admin
+from pgherd.address import Address
+admin._KEPT.update(tcp_keepalives_idle="1s", tcp_keepalives_interval="1s")
+with admin.connected(Address.from_url(sys.argv[1])) as link, admin.locked(link, "0123abcd"):
+    admin.keep(link)
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_machine_that_is_lost_lets_go_of_its_lock(machines: Machines):
+    """The server finds out by itself that a machine is gone, and the next run can sweep."""
+    server = machines.postgres()
+    url = machines.kinds["Secret"]["stringData"]["url"]
+    what = ["--entrypoint=python", f"{machines.project.name}-tests", "-c", HOLD, url]
+    lost = machines.docker(*machines.options("--detach"), *what)
+    until = time.monotonic() + 30
+    while "held" not in machines.docker("logs", lost):
+        assert time.monotonic() < until, "it does not get the lock"
+        time.sleep(0.05)
+    locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+    assert machines.sql(server, locks) == ["1"]
+    machines.docker("network", "disconnect", "--force", machines.project.name, lost)
+    until = time.monotonic() + 20
+    while machines.sql(server, locks) != ["0"]:
+        assert time.monotonic() < until, "the server believes that it is still there"
+        time.sleep(0.1)
