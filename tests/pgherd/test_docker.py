@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import queue
 import re
 import secrets
 import signal
@@ -17,8 +16,10 @@ from types import SimpleNamespace
 import docker
 import pytest
 
+from pgherd.errors import NotHereError
 from pgherd.servers import docker as docker_server
 from pgherd.servers.docker import _remove_unstarted
+from tests.pgherd import registry
 from tests.pgherd.engine import need
 
 MEET = """
@@ -322,29 +323,24 @@ def test_container_that_never_started_is_removed_by_a_later_run(engine):
     assert engine.containers.list(all=True, filters={"label": label}) == []
 
 
-class Engine:
-    """An engine that is pulling: it tells something, now and then, and then no more."""
-
-    def __init__(self, events: int, every: float, then: float) -> None:
-        self.api = self
-        self._plan = [every] * events + [then]
-
-    def pull(self, repository, **how):  # noqa: ARG002
-        """Give the events of a pull."""
-        for pause in self._plan:
-            time.sleep(pause)
-            yield {"status": "Downloading"}
+def test_pull_that_gets_on_may_take_its_time(monkeypatch, engine):
+    """Each piece counts, and the person who waits is told for what."""
+    monkeypatch.setattr(docker_server, "_PROGRESS_WITHIN", 4.0)
+    said = []
+    with registry.serving(registry.Image(every=0.3, pieces=20)) as image:
+        docker_server._have_image(engine, image, said.append)  # noqa: SLF001
+        engine.images.remove(image)
+    assert said == [f"pulling {image}, which is not on this machine yet"]
 
 
-@pytest.mark.parametrize(("then", "fails"), [(0.0, False), (2.0, True)])
-def test_pull_without_progress_has_failed(monkeypatch, then: float, fails: bool):  # noqa: FBT001
-    """A pull may take as long as it likes while it gets on, but not stand still."""
-    monkeypatch.setattr(docker_server, "_PROGRESS_WITHIN", 0.3)
+@pytest.mark.parametrize(("pieces", "breaks"), [(0, False), (10, False), (10, True)])
+def test_pull_without_progress_has_failed(monkeypatch, engine, pieces: int, breaks: bool):  # noqa: FBT001
+    """A registry that sends nothing, or nothing more, or breaks off, is not waited for."""
+    monkeypatch.setattr(docker_server, "_PROGRESS_WITHIN", 1.5)
     began = time.monotonic()
-    pulled = docker_server._progress(Engine(6, 0.1, then), "postgres", "17")  # noqa: SLF001
-    if fails:
-        with pytest.raises(queue.Empty):
-            list(pulled)
-        assert time.monotonic() - began < 1.5
-    else:
-        assert len(list(pulled)) == 7
+    with (
+        registry.serving(registry.Image(0.1, pieces, breaks=breaks)) as image,
+        pytest.raises(NotHereError, match="cannot be pulled: no progress for 2 s"),
+    ):
+        docker_server._have_image(engine, image, print)  # noqa: SLF001
+    assert time.monotonic() - began < 15

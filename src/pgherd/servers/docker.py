@@ -160,7 +160,9 @@ def _progress(engine: Any, repository: str, tag: str | None) -> Iterator[dict[st
     def read() -> None:
         try:
             for event in engine.api.pull(repository, tag=tag, stream=True, decode=True):
-                told.put(event)
+                # An engine counts down aloud to its next try, a minute long in all.
+                if not event.get("status", "").startswith("Retrying"):
+                    told.put(event)
             told.put(None)
         except Exception as error:  # noqa: BLE001 (it is raised by the thread that waits)
             told.put(error)
