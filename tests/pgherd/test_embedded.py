@@ -28,6 +28,7 @@ from pgherd import binaries, supervisor
 from pgherd.errors import NotHereError, UsageError
 from pgherd.options import Options
 from pgherd.servers import docker
+from tests.pgherd import registry
 from tests.pgherd.engine import need
 
 if TYPE_CHECKING:
@@ -464,6 +465,25 @@ def test_auto_without_the_image(auto, monkeypatch):
     result = auto.runpytest_subprocess("-n0", "--pgherd-image=pgherd.invalid/none:1")
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(["*because the image pgherd.invalid/none:1 is not here and*"])
+
+
+@pytest.mark.parametrize(("pieces", "breaks"), [(0, False), (10, False), (10, True)])
+def test_auto_with_a_pull_that_stops(auto, monkeypatch, pieces: int, breaks: bool):  # noqa: FBT001
+    """A registry that sends nothing, or nothing more, or breaks off, is not waited for."""
+    monkeypatch.delenv("DOCKER_HOST")
+    need()
+    auto.makeconftest("from pgherd.servers import docker\ndocker._PROGRESS_WITHIN = 1.5")
+    began = time.monotonic()
+    with registry.serving(registry.Image(0.1, pieces, breaks=breaks)) as image:
+        result = auto.runpytest_subprocess("-n0", f"--pgherd-image={image}")
+    assert time.monotonic() - began < 30
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(
+        [
+            f"pgherd: pulling {image}, which is not on this machine yet",
+            f"pgherd: embedded *, because the image {image} is not here and cannot be pulled *",
+        ]
+    )
 
 
 def test_auto_with_an_engine_that_hangs(auto, monkeypatch):
