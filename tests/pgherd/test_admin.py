@@ -185,10 +185,10 @@ def test_an_idle_connection_is_kept(pg_server: Address, link):
     """A server that ends idle sessions keeps one of which it was asked to."""
     if link.server_version < 140000:
         pytest.skip("idle_session_timeout is new in PostgreSQL 14")
-    hasty = replace(pg_server, parameters=(("options", "-cidle_session_timeout=50"),))
-    with admin.connected(hasty) as kept, admin.connected(hasty) as ended:
+    hasty = replace(pg_server, parameters=(("options", "-cidle_session_timeout=1s"),))
+    with admin.connected(hasty) as ended, admin.connected(hasty) as kept:
         admin.keep(kept)
-        time.sleep(0.2)
+        time.sleep(1.5)
         kept.cursor().execute("SELECT 1")
         with pytest.raises(psycopg2.OperationalError):
             ended.cursor().execute("SELECT 1")
