@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -15,11 +16,35 @@ from pgherd.errors import UsageError
 if TYPE_CHECKING:
     from psycopg2.extensions import connection
 
-_PATIENCE = "10"
+# A place where nobody answers any more, such as where a container was, refuses no connection: the
+# kernel would try for two minutes to make one, and believe for two hours in one that is idle. And
+# what forgets idle connections, as gateways of networks do, is reminded of ours.
+_PATIENCE = {
+    "connect_timeout": "10",
+    "keepalives_idle": "20",
+    "keepalives_interval": "10",
+    "keepalives_count": "4",
+    "tcp_user_timeout": "60000",
+}
 # libpq's names for what a URL says outside its query part:
 # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
-_OWN_PLACE = ("host", "port", "user", "password", "dbname")
+_DEFAULTS = {
+    "host": "localhost",
+    "port": "5432",
+    "user": "postgres",
+    "password": "",
+    "dbname": "postgres",
+}
+_VARIABLES = {
+    "host": "PGHOST",
+    "port": "PGPORT",
+    "user": "PGUSER",
+    "password": "PGPASSWORD",
+    "dbname": "PGDATABASE",
+}
 _LAST_PORT = 65535
+_SOCKET = ("/", "@")
+"""How the host begins that is the directory of a Unix socket, or the name of an abstract one."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +79,7 @@ class Endpoint:
 
 def is_loopback(host: str) -> bool:
     """Say whether each machine means itself by this host; so it is with a socket's directory."""
-    return host in {"localhost", "::1"} or host.startswith(("127.", "/", "@"))
+    return host in {"localhost", "::1"} or host.startswith(("127.", *_SOCKET))
 
 
 @dataclass(frozen=True)
@@ -76,13 +101,20 @@ class Database:
 
     @property
     def url(self) -> str:
-        """The database as `postgresql://user:password@host:port/name`."""
+        """The database as `postgresql://user:password@host:port/name`.
+
+        The directory of a socket is a parameter, `…@/name?host=/directory&port=5432`: that is what
+        drivers agree on.
+        """
         server = self.server
         user = quote(server.user, safe="")
         password = f":{quote(server.password, safe='')}" if server.password else ""
-        query = f"?{urlencode(server.parameters, quote_via=quote)}" if server.parameters else ""
-        host = f"{_in_url(server.host)}:{server.port}"
-        return f"postgresql://{user}{password}@{host}/{quote(self.name)}{query}"
+        place, parameters = f"{_in_url(server.host)}:{server.port}", server.parameters
+        if server.host.startswith(_SOCKET):
+            place = ""
+            parameters = (("host", server.host), ("port", str(server.port)), *parameters)
+        query = f"?{urlencode(parameters, quote_via=quote)}" if parameters else ""
+        return f"postgresql://{user}{password}@{place}/{quote(self.name)}{query}"
 
     @property
     def dsn(self) -> str:
@@ -102,12 +134,10 @@ class Database:
         """Open a new connection; closing it is the caller's part.
 
         Raises:
-            psycopg2.OperationalError: the server refuses, or does not answer for ten seconds,
-                unless the parameter `connect_timeout` says otherwise.
+            psycopg2.OperationalError: the server refuses, or does not answer for ten seconds. The
+                URL's parameter `connect_timeout` may say otherwise.
         """
-        # Where a container was, nobody refuses a connection, and the kernel tries for two minutes.
-        patience = dict(self.server.parameters).get("connect_timeout", _PATIENCE)
-        return psycopg2.connect(make_dsn(self.dsn, connect_timeout=patience))
+        return psycopg2.connect(make_dsn(self.dsn, **_PATIENCE | dict(self.server.parameters)))
 
 
 @dataclass(frozen=True)
@@ -131,13 +161,16 @@ class Address:
     def from_url(cls, url: str) -> Address:
         """Read a `postgresql://` URL or a libpq connection string.
 
+        What it leaves out is what libpq's variables say, PGHOST and its like, else a default:
+        https://www.postgresql.org/docs/current/libpq-envars.html
+
         Raises:
-            UsageError: it is neither, or names more than one server.
+            UsageError: it is neither, or names more than one server, or a file that does.
         """
         try:
-            told: dict[str, str] = parse_dsn(url)
+            told: dict[str, str] = _DEFAULTS | _from_environment() | parse_dsn(url)
             # Of several hosts, the ports are a list too.
-            port = int(told.get("port", "5432"))
+            port = int(told["port"])
         except (psycopg2.ProgrammingError, ValueError) as error:
             # What libpq quotes may be the password, unless it is the name of a parameter.
             reason = re.sub(r'(?<!parameter: )(?<!option )".+"', '"…"', str(error).strip())
@@ -145,18 +178,28 @@ class Address:
                 f"the URL of the server cannot be read: {reason}. "
                 "Write it as postgresql://user:password@host:port/database"
             ) from error
+        if "service" in told:
+            raise UsageError(
+                f"the URL of the server names the service {told['service']!r}, which libpq looks "
+                "up. Write it as postgresql://user:password@host:port/database"
+            )
         return cls(
-            host=told.get("host", "localhost"),
+            host=told["host"],
             port=port,
-            user=told.get("user", "postgres"),
-            password=told.get("password", ""),
-            maintenance=told.get("dbname", "postgres"),
-            parameters=tuple((key, told[key]) for key in told if key not in _OWN_PLACE),
+            user=told["user"],
+            password=told["password"],
+            maintenance=told["dbname"],
+            parameters=tuple((key, told[key]) for key in told if key not in _DEFAULTS),
         )
 
 
+def _from_environment() -> dict[str, str]:
+    named = ((part, os.environ.get(variable)) for part, variable in _VARIABLES.items())
+    return {part: value for part, value in named if value}
+
+
 def _in_url(host: str) -> str:
-    """Quote a host. An IPv6 address stands in brackets; a socket's path may have colons too."""
-    if ":" in host and not host.startswith(("/", "@")):
+    """Quote a host. An IPv6 address stands in brackets."""
+    if ":" in host:
         return f"[{quote(host, safe=':')}]"
     return quote(host, safe="")

@@ -12,31 +12,54 @@ from psycopg2 import sql
 
 from pgherd import naming
 from pgherd.budget import Limit, LockTable
+from pgherd.errors import ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from psycopg2.extensions import connection, cursor
 
-    from pgherd.address import Address
+    from pgherd.address import Address, Database
 
 log = logging.getLogger("pgherd")
 
 _STRATEGY_SINCE = 150000
-_KEPT = {
-    "idle_session_timeout": "0",
-    "tcp_keepalives_idle": "20s",
-    "tcp_keepalives_interval": "10s",
-    "tcp_keepalives_count": "4",
-}
+_COLLATION_VERSION_SINCE = 150000
+_STRANGER = (
+    "another role is connected to the database {name}, as programs are that monitor a server, and "
+    "the role {role} may not end that connection. Keep them away from databases whose names begin "
+    'with pgherd_, or have an administrator run: GRANT pg_signal_backend TO "{role}"'
+)
 _GONE_WITHIN = 2.0
 _LOOK_EVERY = 0.02
+
+# What a connection is told first, and the version of PostgreSQL that brought the setting. What has
+# to wait for another run is not to be given up, as a role may be set to do. And a machine that lost
+# its power or its network says no goodbye: unless it asks, the server believes in it, and in its
+# locks, for two hours: https://www.postgresql.org/docs/current/runtime-config-connection.html
+_SETTINGS = {
+    "statement_timeout = 0": 0,
+    "lock_timeout = 0": 0,
+    "idle_session_timeout = 0": 140000,
+    "transaction_timeout = 0": 170000,
+    "tcp_keepalives_idle = 20": 0,
+    "tcp_keepalives_interval = 10": 0,
+    "tcp_keepalives_count = 4": 0,
+}
 
 # A lock of one 64-bit key shows its high half as classid, its low half as objid, and objsubid 1:
 # https://www.postgresql.org/docs/current/view-pg-locks.html
 _HOLDERS = """
 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
  AND classid::bigint = %s AND objid::bigint = %s
+"""
+_FROZEN_BEFORE = "SELECT datistemplate AND NOT datallowconn FROM pg_database WHERE datname = %s"
+_FROZEN = """
+SELECT datistemplate AND NOT datallowconn AND (
+  datcollversion IS NULL
+  OR datcollversion IS NOT DISTINCT FROM pg_database_collation_actual_version(oid)
+)
+FROM pg_database WHERE datname = %s
 """
 _LIMITS = """
 WITH other AS (
@@ -70,22 +93,9 @@ def connected(server: Address) -> Iterator[connection]:
     """
     with closing(server.database(server.maintenance).connect()) as link:
         link.autocommit = True
+        known = [each for each, since in _SETTINGS.items() if link.server_version >= since]
+        link.cursor().execute("".join(f"SET {each};" for each in known))
         yield link
-
-
-def keep(link: connection) -> None:
-    """Have the server keep this connection for as long as this machine lives, and no longer.
-
-    However long nothing is asked over it, it is not ended. But a machine that lost its power or its
-    network says no goodbye: the server asks whether it is still there, or would believe in it for
-    two hours: https://www.postgresql.org/docs/current/runtime-config-connection.html
-    """
-    with link.cursor() as cursor:
-        for setting, value in _KEPT.items():
-            cursor.execute(
-                "SELECT set_config(%s, %s, false) WHERE current_setting(%s, true) IS NOT NULL",
-                [setting, value, setting],
-            )
 
 
 @contextmanager
@@ -127,7 +137,7 @@ def _elsewhere(cursor: cursor, key: int) -> bool | None:
 
 
 def share(link: connection, name: str) -> None:
-    """Hold the lock of this name together with others, until the connection's end."""
+    """Hold the lock of this name, maybe together with others, until the connection's end."""
     with link.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock_shared(%s)", [naming.lock_key(name)])
 
@@ -145,8 +155,10 @@ def _halves(key: int) -> list[int]:
     return [key % 2**64 >> 32, key & 0xFFFFFFFF]
 
 
-def create(link: connection, name: str, template: str | None = None) -> None:
-    """Create a database: an empty one, or a clone of a template.
+def create(
+    link: connection, name: str, template: str | None = None, *, closed: bool = False
+) -> None:
+    """Create a database: an empty one, or a clone of a template; if closed, nobody can connect.
 
     An empty one is made from template0, which nobody can have added anything to: the fingerprint of
     a template speaks for all that is in it. FILE_COPY copies the template's files. It is the
@@ -158,6 +170,8 @@ def create(link: connection, name: str, template: str | None = None) -> None:
     )
     if template and link.server_version >= _STRATEGY_SINCE:
         statement += sql.SQL(" STRATEGY FILE_COPY")
+    if closed:
+        statement += sql.SQL(" ALLOW_CONNECTIONS false")
     _execute(link, statement)
     log.info("created database %s%s", name, f" from {template}" if template else "")
 
@@ -174,16 +188,28 @@ def freeze(link: connection, name: str) -> None:
 
 
 def thaw(link: connection, name: str) -> None:
-    """Make a template an ordinary database again, which can be dropped."""
-    _execute(link, sql.SQL("ALTER DATABASE {} WITH IS_TEMPLATE false").format(sql.Identifier(name)))
+    """Make a template an ordinary database again, which can be dropped; leave another as it is.
+
+    One whose drop was interrupted is a template no more, and a statement that alters it would end
+    the connection.
+    """
+    with link.cursor() as cursor:
+        cursor.execute("SELECT FROM pg_database WHERE datname = %s AND datistemplate", [name])
+        if cursor.rowcount:
+            cursor.execute(
+                sql.SQL("ALTER DATABASE {} WITH IS_TEMPLATE false").format(sql.Identifier(name))
+            )
 
 
 def is_frozen(link: connection, name: str) -> bool | None:
-    """Say whether a template is finished; None where there is no such database."""
+    """Say whether a template is finished, and can be cloned; None where there is no such database.
+
+    It can not where the machine has got another version of its collations since: its indexes may
+    be out of order. https://www.postgresql.org/docs/current/sql-altercollation.html
+    """
+    known = link.server_version >= _COLLATION_VERSION_SINCE
     with link.cursor() as cursor:
-        cursor.execute(
-            "SELECT datistemplate AND NOT datallowconn FROM pg_database WHERE datname = %s", [name]
-        )
+        cursor.execute(_FROZEN if known else _FROZEN_BEFORE, [name])
         row = cursor.fetchone()
         return None if row is None else row[0]
 
@@ -200,9 +226,12 @@ def drop(link: connection, name: str) -> None:
     https://www.postgresql.org/docs/current/sql-dropdatabase.html
     """
     if exists(link, name):
-        _execute(
-            link, sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-        )
+        statement = sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name))
+        try:
+            _execute(link, statement + sql.SQL(" WITH (FORCE)"))
+        except psycopg2.errors.InsufficientPrivilege:
+            # So ordinary roles are told while autovacuum is at work there. It makes way by itself.
+            _execute(link, statement)
         log.info("dropped database %s", name)
 
 
@@ -217,28 +246,60 @@ def rename(link: connection, name: str, new: str) -> None:
 
 def close(link: connection, name: str) -> None:
     """Let nobody connect to a database any more; who is connected stays."""
-    _execute(
-        link, sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS false").format(sql.Identifier(name))
-    )
+    _allow_connections(link, name, "false")
+
+
+def admit(link: connection, name: str) -> None:
+    """Let everybody connect to a database."""
+    _allow_connections(link, name, "true")
+
+
+def _allow_connections(link: connection, name: str, answer: str) -> None:
+    statement = sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS {}")
+    _execute(link, statement.format(sql.Identifier(name), sql.SQL(answer)))
 
 
 def disconnect(link: connection, name: str) -> None:
     """End every connection to a database, and wait a moment until they are gone.
 
-    A statement that finds one still there, on its way out, looks again only after 100 ms
-    (`CountOtherDBBackends` in PostgreSQL's src/backend/storage/ipc/procarray.c).
+    A statement that finds one still there, on its way out, looks again only after 100 ms. To
+    autovacuum, which has no user, it sees itself (`CountOtherDBBackends` in PostgreSQL's
+    src/backend/storage/ipc/procarray.c).
+
+    Raises:
+        ServerError: one of them is another role's, which this one may not end.
     """
     until = time.monotonic() + _GONE_WITHIN
     with link.cursor() as cursor:
         while time.monotonic() < until:
-            cursor.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = %s AND pid <> pg_backend_pid()",
-                [name],
-            )
+            try:
+                cursor.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = %s AND pid <> pg_backend_pid() AND usesysid IS NOT NULL",
+                    [name],
+                )
+            except psycopg2.errors.InsufficientPrivilege as error:
+                raise ServerError(_STRANGER.format(role=link.info.user, name=name)) from error
             if not cursor.fetchall():
                 return
             time.sleep(0.001)
+
+
+def roll_back_prepared(link: connection, database: Database) -> None:
+    """Roll back the transactions that were prepared in a database, or it could not be dropped.
+
+    That can be done from inside only, and by the role that prepared them:
+    https://www.postgresql.org/docs/current/sql-rollback-prepared.html
+    """
+    with link.cursor() as cursor:
+        cursor.execute("SELECT gid FROM pg_prepared_xacts WHERE database = %s", [database.name])
+        found = [gid for (gid,) in cursor.fetchall()]
+    if found:
+        admit(link, database.name)
+        with closing(database.connect()) as inside:
+            inside.autocommit = True
+            for gid in found:
+                inside.cursor().execute("ROLLBACK PREPARED %s", [gid])
 
 
 def names(link: connection, beginning: str) -> list[str]:

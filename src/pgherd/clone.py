@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from pgherd.address import Address, Database
 
 
-def make(server: Address, template: str, name: str) -> Database:
+def make(server: Address, template: str, name: str, *, closed: bool = False) -> Database:
     """Clone the template; a database that has the name already is dropped.
 
     The clone outlives whoever made it: the owner drops it, because xdist cuts the teardown of its
-    workers off.
+    workers off. If it is made closed, nobody can connect to it yet.
     """
     with admin.connected(server) as link:
         admin.drop(link, name)
-        admin.create(link, name, template)
+        admin.create(link, name, template, closed=closed)
     return server.database(name)
 
 
@@ -50,14 +50,15 @@ class Spares:
     def prefetch(self) -> Future[Database]:
         """Have one made, if none is there or under way."""
         if self._next is None:
-            self._next = self._thread.submit(
-                make, self._database.server, self._template, next(self._names)
-            )
+            # Closed, or else whoever looks into each database of the server would be in the way.
+            server, name = self._database.server, next(self._names)
+            self._next = self._thread.submit(make, server, self._template, name, closed=True)
         return self._next
 
     def take(self) -> Database:
         """Give a pristine clone, and have the next one made. Whoever takes it discards it."""
         database = self._ready()
+        admin.admit(self._connected(), database.name)
         self.prefetch()
         return database
 
@@ -87,19 +88,23 @@ class Spares:
             ) from error
 
     def _swap(self) -> None:
-        spare = self._ready()
+        spare, link = self._ready(), self._connected()
         old = self._database.server.database(next(self._names))
-        if self._link is None:
-            self._link = self._stack.enter_context(admin.connected(self._database.server))
-        if admin.exists(self._link, self._database.name):
+        if admin.exists(link, self._database.name):
             # A pool may open new ones as fast as its old ones are ended.
-            admin.close(self._link, self._database.name)
-            admin.disconnect(self._link, self._database.name)
-            admin.rename(self._link, self._database.name, old.name)
-        admin.rename(self._link, spare.name, self._database.name)
+            admin.close(link, self._database.name)
+            admin.disconnect(link, self._database.name)
+            admin.rename(link, self._database.name, old.name)
+        admin.rename(link, spare.name, self._database.name)
+        admin.admit(link, self._database.name)
         # Only now: the server would do it at the expense of what the test waits for.
         self.prefetch()
         self.discard(old)
+
+    def _connected(self) -> connection:
+        if self._link is None:
+            self._link = self._stack.enter_context(admin.connected(self._database.server))
+        return self._link
 
     def _drop(self, name: str) -> None:
         with admin.connected(self._database.server) as link:

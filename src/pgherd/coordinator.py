@@ -12,7 +12,7 @@ import secrets
 import sys
 import threading
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import (
     Client,
@@ -27,11 +27,10 @@ import psycopg2
 
 from pgherd import admin, naming, note, servers, sweep
 from pgherd.errors import MigrationError, PgherdError, ServerError, UsageError
+from pgherd.presence import Presence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from psycopg2.extensions import connection
 
     from pgherd.address import Address, Endpoint
     from pgherd.options import Options
@@ -90,7 +89,7 @@ class Coordinator:
         self._stack = ExitStack()
         self._starting = threading.Lock()
         self._address: Address | None = None
-        self._link: connection | None = None
+        self._presence: Presence | None = None
         self._settled = threading.Condition()
         self._templates: dict[str, str] = {}
 
@@ -117,10 +116,8 @@ class Coordinator:
         began = time.monotonic()
         run = servers.Run(self.run, self._workers, self._host)
         server = self._stack.enter_context(servers.start(self._options, run, self._say))
-        # While this run holds the lock of its id, no other run takes its clones for a dead one's.
-        link = self._link = self._stack.enter_context(admin.connected(server.address))
-        admin.keep(link)
-        self._stack.enter_context(admin.locked(link, self.run))
+        presence = Presence(server.address, self.run)
+        self._presence = self._stack.enter_context(closing(presence))
         sweep.dead_runs(server.address)
         self._say(
             f"{server.description} (PostgreSQL {server.version}) at {server.address.host}:"
@@ -134,9 +131,9 @@ class Coordinator:
             self._settled.wait_for(lambda: self._templates.get(template) in {None, _READY, _FAILED})
             state = self._templates.setdefault(template, worker)
             if state == _FAILED:
-                raise MigrationError("the migrations failed; the first test was told why")
-            if self._link is not None and state == worker:
-                admin.share(self._link, naming.use_of(template))
+                raise MigrationError("there is no template; the first test was told why")
+            if self._presence is not None and state == worker:
+                self._presence.hold(naming.use_of(template))
             return state != _READY
 
     def settle(self, template: str, built: bool) -> None:  # noqa: FBT001
@@ -145,21 +142,23 @@ class Coordinator:
         Raises:
             ServerError: the server has not enough locks for so many workers and a schema so big.
         """
-        shortage = self._shortage(template) if built else None
+        address = self._address if built else None
+        shortage = self._shortage(address, template) if address else None
         with self._settled:
             self._templates[template] = _READY if built and not shortage else _FAILED
             self._settled.notify_all()
         if shortage:
             self.failed = True
             raise ServerError(f"the server has not enough locks for this run: {shortage}")
-        if built and self._link is not None:
-            sweep.templates(self._link)
+        if address:
+            sweep.templates(address)
 
-    def _shortage(self, template: str) -> str | None:
-        noted = note.read(self._link, template) if self._link is not None else None
-        if self._link is None or noted is None:
-            return None
-        return admin.lock_table(self._link).shortage(self._workers, noted.relations)
+    def _shortage(self, server: Address, template: str) -> str | None:
+        with admin.connected(server) as link:
+            noted = note.read(link, template)
+            if noted is None:
+                return None
+            return admin.lock_table(link).shortage(self._workers, noted.relations)
 
     def release(self, worker: str) -> None:
         """Drop the clone of a worker that is gone, and let another build what it was building."""

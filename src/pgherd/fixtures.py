@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
+import psycopg2
 import pytest
 
 from pgherd import clone, current, naming, reset, template, undo
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 coordination: pytest.StashKey[Coordination] = pytest.StashKey()
 worker_id = pytest.StashKey[str]()
 _migrated_by: pytest.StashKey[Any] = pytest.StashKey()
+
+log = logging.getLogger("pgherd")
 
 _ISOLATIONS = ("reset", "clone")
 
@@ -71,8 +75,9 @@ def pg_template(
 @pytest.fixture(scope="session")
 def pg_database(request: pytest.FixtureRequest, pg_server: Address, pg_template: str) -> Database:
     """Give this worker's own database: `.url`, `.dsn`, `.name`, `.host`, `.port`, `.connect()`."""
-    name = request.config.stash[coordination].clone_name(request.config.stash[worker_id])
-    return clone.make(pg_server, pg_template, name)
+    with _told(request):
+        name = request.config.stash[coordination].clone_name(request.config.stash[worker_id])
+        return clone.make(pg_server, pg_template, name)
 
 
 @pytest.fixture(scope="session")
@@ -176,6 +181,10 @@ def _told(request: pytest.FixtureRequest) -> Iterator[None]:
     """
     try:
         yield
-    except PgherdError as error:
+    except (PgherdError, psycopg2.Error) as error:
+        log.debug("there is no database", exc_info=True)
         request.session.shouldfail = "there is no database to run the tests on"
-        raise pytest.fail.Exception(f"pgherd: {error}", pytrace=False) from None
+        told = str(error).strip()
+        if isinstance(error, psycopg2.Error):
+            told = f"the server did not do what it was asked: {told}"
+        raise pytest.fail.Exception(f"pgherd: {told}", pytrace=False) from None

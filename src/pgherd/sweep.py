@@ -31,7 +31,7 @@ def clones(server: Address, beginning: str) -> None:
         further = f"{beginning.removesuffix('_')}_"
         for name in admin.names(link, beginning):
             if name == beginning or name.startswith(further):
-                _drop(link, name)
+                _drop(server, link, name)
 
 
 def dead_runs(server: Address) -> None:
@@ -46,10 +46,10 @@ def dead_runs(server: Address) -> None:
         dead = {run for run in runs if not admin.is_locked(link, run)}
         for name in found:
             if naming.run_of(name) in dead:
-                _drop(link, name)
+                _drop(server, link, name)
 
 
-def templates(link: connection, keep: int = KEPT) -> None:
+def templates(server: Address, keep: int = KEPT) -> None:
     """Drop this user's templates but for those used last, those in use, and those being built.
 
     A run takes the lock of a template's use before that of its building, in which it finds the
@@ -57,23 +57,27 @@ def templates(link: connection, keep: int = KEPT) -> None:
     whoever asks from then on waits for the lock, and finds that it has to be built. A frozen one
     without a note is none of this version's, and who uses it may not say so: it is left alone.
     """
-    found = admin.templates(link)
-    notes = {name: noted for name in found if (noted := note.read(link, name))}
-    finished = sorted((name for name in notes if found[name]), key=lambda name: notes[name].used)
-    half_built = [name for name, frozen in found.items() if not frozen]
-    for name in (*half_built, *finished[: max(len(finished) - keep, 0)]):
-        if admin.is_locked(link, name):
-            continue
-        with admin.locked(link, name):
-            if not admin.is_locked(link, naming.use_of(name)):
-                _drop(link, name)
+    with admin.connected(server) as link:
+        found = admin.templates(link)
+        notes = {name: noted for name in found if (noted := note.read(link, name))}
+        finished = sorted(
+            (name for name in notes if found[name]), key=lambda name: notes[name].used
+        )
+        half_built = [name for name, frozen in found.items() if not frozen]
+        for name in (*half_built, *finished[: max(len(finished) - keep, 0)]):
+            if admin.is_locked(link, name):
+                continue
+            with admin.locked(link, name):
+                if not admin.is_locked(link, naming.use_of(name)):
+                    _drop(server, link, name)
 
 
-def _drop(link: connection, name: str) -> None:
+def _drop(server: Address, link: connection, name: str) -> None:
     """Drop a database; it may be another user's, and must not keep this run from going on."""
     try:
-        if naming.is_template(name) and admin.exists(link, name):
+        if naming.is_template(name):
             admin.thaw(link, name)
+        admin.roll_back_prepared(link, server.database(name))
         admin.drop(link, name)
     except psycopg2.Error as error:
         log.warning("could not drop %s: %s", name, str(error).strip())

@@ -17,8 +17,9 @@ def build(server: Address, name: str, *steps: Callable[[Database], None]) -> Non
     """Make sure that the template is there and frozen; build it if it is not.
 
     Freezing is the last step, so a template found unfrozen is half-built by someone who died: it is
-    dropped and built again. Whoever else builds the same template, in another run or on another
-    machine, waits for the advisory lock; the server frees it when its holder dies.
+    dropped and built again, like one that the server cannot clone any more. Whoever else builds the
+    same template, in another run or on another machine, waits for the advisory lock; the server
+    frees it when its holder dies.
 
     Args:
         server: where to build.
@@ -31,6 +32,7 @@ def build(server: Address, name: str, *steps: Callable[[Database], None]) -> Non
             if noted := note.read(link, name):
                 note.write(link, name, noted.relations)
             return
+        admin.thaw(link, name)
         admin.drop(link, name)
         admin.create(link, name)
         try:
@@ -41,7 +43,8 @@ def build(server: Address, name: str, *steps: Callable[[Database], None]) -> Non
         except BaseException:
             admin.drop(link, name)
             raise
-        # A connection that a step left open would stay connected to the template, and each clone
-        # would wait 5 s for it to go, then fail.
+        # A connection that a step left open, or that somebody made who looks into each database,
+        # would stay, and each clone of the template would wait 5 s for it to go, then fail.
+        admin.close(link, name)
         admin.disconnect(link, name)
         admin.freeze(link, name)

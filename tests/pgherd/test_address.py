@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import socket
 import tempfile
@@ -10,8 +11,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import asyncpg
+import dj_database_url
 import psycopg2
 import pytest
+import sqlalchemy
+from playhouse import db_url
 from psycopg2.extensions import parse_dsn
 
 from pgherd import Address, UsageError
@@ -105,6 +110,14 @@ def test_parameters_are_kept():
         assert (told["options"], told["sslmode"]) == ("-c a=b", "prefer")
 
 
+@pytest.fixture
+def _variables(monkeypatch):
+    """Take libpq's variables away, if whoever runs the tests has them."""
+    for name in ("PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("_variables")
 @pytest.mark.parametrize(
     ("url", "address"),
     [
@@ -136,6 +149,26 @@ def test_a_url_is_read(url: str, address: Address):
     read = Address.from_url(url)
     assert dataclasses.replace(read, parameters=()) == dataclasses.replace(address, parameters=())
     assert sorted(read.parameters) == sorted(address.parameters)
+
+
+@pytest.mark.usefixtures("_variables")
+def test_what_a_url_leaves_out_is_in_the_environment(monkeypatch):
+    """As with psql, variables say the rest; what the URL says they do not change."""
+    monkeypatch.setenv("PGHOST", "db.example.com")
+    monkeypatch.setenv("PGPORT", "5433")
+    monkeypatch.setenv("PGPASSWORD", "s3cret")
+    monkeypatch.setenv("PGUSER", "")
+    assert Address.from_url("postgresql:///shop") == Address(
+        "db.example.com", 5433, "postgres", "s3cret", "shop"
+    )
+    assert Address.from_url("postgresql://ada:b@one:5434") == Address("one", 5434, "ada", "b")
+
+
+@pytest.mark.parametrize("url", ["service=prod", "postgresql://?service=prod"])
+def test_a_service_is_not_looked_up(url: str):
+    """A URL that leaves everything to a file is told, and not taken for one that says nothing."""
+    with pytest.raises(UsageError, match=r"service 'prod'.* postgresql://user:password@host"):
+        Address.from_url(url)
 
 
 def test_a_url_that_was_written_is_read():
@@ -252,3 +285,47 @@ def test_a_socket_directory_is_connected_to(pg_server: Address, directory: str, 
     with closing(psycopg2.connect(getattr(database, form))) as link:
         assert link.info.host == directory
         assert link.info.dbname == pg_server.maintenance
+
+
+def by_asyncpg(url: str) -> str:
+    """Ask through asyncpg, which has its own parser of URLs."""
+
+    async def ask() -> str:
+        link = await asyncpg.connect(url)
+        try:
+            return await link.fetchval("SELECT current_database()")
+        finally:
+            await link.close()
+
+    return asyncio.run(ask())
+
+
+def by_peewee(url: str) -> str:
+    """Ask through peewee's db_url."""
+    with closing(db_url.connect(url)) as database:
+        return database.execute_sql("SELECT current_database()").fetchone()[0]
+
+
+def by_sqlalchemy(url: str) -> str:
+    """Ask through SQLAlchemy."""
+    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+    with engine.connect() as link:
+        return link.scalar(sqlalchemy.text("SELECT current_database()"))
+
+
+def by_django(url: str) -> str:
+    """Ask with the settings that Django would be given."""
+    read = dj_database_url.parse(url)
+    link = psycopg2.connect(
+        dbname=read["NAME"], user=read["USER"], password=read["PASSWORD"], **read["OPTIONS"]
+    )
+    with closing(link), link.cursor() as cursor:
+        cursor.execute("SELECT current_database()")
+        return cursor.fetchone()[0]
+
+
+@pytest.mark.parametrize("ask", [by_asyncpg, by_peewee, by_sqlalchemy, by_django])
+def test_drivers_read_a_socket_directory(pg_server: Address, directory: str, ask):
+    """Not only libpq understands a URL with a directory in it."""
+    server = dataclasses.replace(pg_server, host=directory, port=5433)
+    assert ask(server.database("postgres").url) == "postgres"

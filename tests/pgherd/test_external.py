@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -342,13 +342,13 @@ def test_a_run_keeps_the_templates_that_it_uses(role, link):
         owner.server()
         assert owner.claim(name, "gw0")
         template.build(address, name)
+        sweep.templates(address, keep=0)
         with admin.connected(address) as another:
-            sweep.templates(another, keep=0)
             assert admin.templates(another) == {name: True}
         owner.settle(name, built=True)
     with admin.connected(address) as another:
         wait_until_free(another, naming.use_of(name))
-        sweep.templates(another, keep=0)
+        sweep.templates(address, keep=0)
         assert admin.templates(another) == {}
 
 
@@ -372,6 +372,69 @@ def wait_until_free(link, name: str) -> None:
     until = time.monotonic() + 5
     while admin.is_locked(link, name):
         assert time.monotonic() < until, "the lock is still held"
+
+
+@pytest.fixture
+def own() -> Iterator[Address]:
+    """Give a server on which nobody else is."""
+    with clusters.directory() as place, clusters.running(clusters.initialise(place)) as address:
+        yield address
+
+
+MONITOR = """
+import sys, time
+import psycopg2
+
+first, seen, held = psycopg2.connect(sys.argv[1]), set(), []
+first.autocommit = True
+run = first.cursor()
+while True:
+    run.execute("SELECT datname, oid FROM pg_database WHERE datallowconn AND datname ~ '^pgherd_'")
+    for name, oid in set(run.fetchall()) - seen:
+        try:
+            held.append(psycopg2.connect(sys.argv[1], dbname=name))
+            seen.add((name, oid))
+        except psycopg2.OperationalError:
+            pass
+    print(len(held), flush=True)
+    time.sleep(0.005)
+"""
+
+
+@contextmanager
+def monitored(server: Address) -> Iterator[None]:
+    """Have somebody connect to each database of ours as soon as it is there, and stay."""
+    dsn = server.database(server.maintenance).dsn
+    with subprocess.Popen([sys.executable, "-c", MONITOR, dsn], stdout=subprocess.PIPE) as monitor:
+        assert monitor.stdout.readline() == b"0\n"
+        try:
+            yield
+        finally:
+            monitor.kill()
+            *_, last = monitor.communicate()[0].splitlines()
+    assert int(last) > 0, "it found nothing to look at"
+
+
+def test_who_looks_into_each_database_is_not_in_the_way(own, suite):
+    """As programs do that monitor a server: templates are cloned, and clones replaced, as ever."""
+    with monitored(own):
+        result = suite.runpytest_subprocess("-n1", f"--pgherd-url={url_of(own)}")
+    result.assert_outcomes(passed=4)
+
+
+def test_who_may_not_end_the_connections_of_others_is_told(own, suite):
+    """The message says which right is needed, and with it the same run passes."""
+    with admin.connected(own) as link:
+        link.cursor().execute('CREATE ROLE "may create" LOGIN CREATEDB; CREATE ROLE other LOGIN')
+    url = f"--pgherd-url={url_of(replace(own, user='may create'))}"
+    with monitored(replace(own, user="other")):
+        told = " ".join(suite.runpytest_subprocess("-n1", url).stdout.str().split())
+        grant = 'GRANT pg_signal_backend TO "may create"'
+        assert "another role is connected to the database pgherd_template_" in told
+        assert f"have an administrator run: {grant}" in told
+        with admin.connected(own) as link:
+            link.cursor().execute(grant)
+        suite.runpytest_subprocess("-n1", url).assert_outcomes(passed=4)
 
 
 def clones(path: Path) -> set[str]:

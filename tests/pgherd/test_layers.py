@@ -28,14 +28,14 @@ LAYERS = [
     {"fixtures", "report", "cli"},
     {"coordinator", "peewee"},
     {"servers.docker", "servers.embedded", "servers.external"},
-    {"servers", "template", "clone", "reset", "undo", "sweep", "testdb"},
+    {"servers", "template", "clone", "reset", "undo", "sweep", "testdb", "presence"},
     {"admin", "options", "settings", "lifeline", "binaries", "supervisor"}
     | {"migrations", "binding", "shape"},
     {"current", "statements"},
     {"address", "budget", "naming", "note"},
     {"errors"},
 ]
-STAGES = {"template", "clone", "reset", "undo", "sweep"}
+STAGES = {"template", "clone", "reset", "undo", "sweep", "presence"}
 IMPORT_PYTEST = {"plugin", "fixtures", "report"}
 OWNERS_ONLY = {"testcontainers", "docker"}
 

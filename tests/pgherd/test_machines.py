@@ -256,11 +256,11 @@ HOLD = """
 import sys, time
 from pgherd import admin
 from pgherd.address import Address
-admin._KEPT.update(tcp_keepalives_idle="1s", tcp_keepalives_interval="1s")
-with admin.connected(Address.from_url(sys.argv[1])) as link, admin.locked(link, "0123abcd"):
-    admin.keep(link)
-    print("held", flush=True)
-    time.sleep(60)
+from pgherd.presence import Presence
+admin._SETTINGS |= {"tcp_keepalives_idle = 1": 0, "tcp_keepalives_interval = 1": 0}
+Presence(Address.from_url(sys.argv[1]), "0123abcd")
+print("held", flush=True)
+time.sleep(60)
 """
 
 

@@ -83,6 +83,21 @@ def test_a_dead_run_that_somebody_looks_at(pg_server: Address, dying: Dying, nam
     assert names(f"pgherd_{dying.run}_") == []
 
 
+def test_a_prepared_transaction_of_a_dead_run_goes_with_its_clone(
+    pg_server: Address, dying: Dying, names
+):
+    """Nobody is left to end it, and with it in the way the clone could not be dropped."""
+    clone = pg_server.database(f"pgherd_{dying.run}_gw0")
+    with closing(clone.connect()) as other, other.cursor() as cursor:
+        cursor.execute("SHOW max_prepared_transactions")
+        if cursor.fetchall() == [("0",)]:
+            pytest.skip("this server prepares no transactions")
+        cursor.execute(f"CREATE TABLE t (); PREPARE TRANSACTION 'of {dying.run}'")
+    dying.die()
+    sweep.dead_runs(pg_server)
+    assert names(f"pgherd_{dying.run}_") == []
+
+
 def test_a_living_run_keeps_its_clones(pg_server: Address, dying: Dying, names):
     """Somebody holds the lock of the run, so its databases stay."""
     sweep.dead_runs(pg_server)
@@ -179,7 +194,7 @@ def test_templates_used_last_are_kept(user: Address, mine):
     """The newest few stay; one that was asked for again is newer than one built after it."""
     first, second, third = built(user, "1", "2", "3")
     template.build(user, first)
-    sweep.templates(mine, keep=2)
+    sweep.templates(user, keep=2)
     assert set(admin.templates(mine)) == {first, third}
     assert second not in admin.names(mine, "pgherd_template_")
 
@@ -187,7 +202,7 @@ def test_templates_used_last_are_kept(user: Address, mine):
 def test_five_templates_are_kept(user: Address, mine):
     """Of seven templates two are dropped."""
     names = built(user, *"1234567")
-    sweep.templates(mine)
+    sweep.templates(user)
     assert set(admin.templates(mine)) == set(names[2:])
 
 
@@ -196,12 +211,12 @@ def test_a_template_in_use_is_kept(user: Address, mine):
     names = built(user, "1", "2")
     with closing(user.database("template1").connect()) as other:
         admin.share(other, naming.use_of(names[0]))
-        sweep.templates(mine, keep=0)
+        sweep.templates(user, keep=0)
         assert set(admin.templates(mine)) == {names[0]}
     until = time.monotonic() + 5
     while admin.is_locked(mine, naming.use_of(names[0])):
         assert time.monotonic() < until
-    sweep.templates(mine, keep=0)
+    sweep.templates(user, keep=0)
     assert admin.templates(mine) == {}
 
 
@@ -211,21 +226,31 @@ def test_a_template_that_is_half_built_is_dropped_unless_it_is_being_built(user:
     admin.create(mine, dead)
     with admin.connected(user) as builder, admin.locked(builder, alive):
         admin.create(builder, alive)
-        sweep.templates(mine)
+        sweep.templates(user)
         assert admin.templates(mine) == {alive: False}
 
 
-def test_templates_of_others_are_left_alone(user: Address, mine, link):
+def test_a_template_whose_drop_was_interrupted_is_dropped(user: Address, mine, link):
+    """PostgreSQL calls it invalid, and ends the connection of who would alter it."""
+    (name,) = built(user, "1")
+    admin.thaw(mine, name)
+    invalid = "UPDATE pg_database SET datconnlimit = -2 WHERE datname = %s"
+    link.cursor().execute(invalid, [name])
+    sweep.templates(user)
+    assert admin.templates(mine) == {}
+
+
+def test_templates_of_others_are_left_alone(pg_server: Address, user: Address, mine, link):
     """Another user's, one without a note of ours, and one of another name are not dropped."""
     (without,) = built(user, "without")
     link.cursor().execute(f"COMMENT ON DATABASE {without} IS 'what another version wrote'")
     named = f"pgherd_template_of_{user.user}"
     template.build(user, named)
-    sweep.templates(mine, keep=0)
+    sweep.templates(user, keep=0)
     assert admin.templates(mine) == {without: True}
     assert named in admin.names(mine, named)
     (whole,) = built(user, "whole")
-    sweep.templates(link, keep=1000)
+    sweep.templates(pg_server, keep=1000)
     assert whole in admin.templates(mine)
     assert whole not in admin.templates(link)
 

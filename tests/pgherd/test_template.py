@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import psycopg2
 import pytest
 
 from pgherd import admin, note, template
@@ -86,6 +87,19 @@ def test_a_half_built_template_that_somebody_looks_at(pg_server: Address, name: 
         other.cursor().execute("SELECT 1")
         template.build(pg_server, name)
     assert admin.is_frozen(link, name) is True
+
+
+def test_a_template_of_other_collations_is_built_again(pg_server: Address, name: str, link, inside):
+    """An update of the server's machine may bring others; PostgreSQL then refuses to clone it."""
+    if link.server_version < 150000:
+        pytest.skip("a database has no version of its collations before PostgreSQL 15")
+    template.build(pg_server, name)
+    older = "UPDATE pg_database SET datcollversion = '1' WHERE datname = %s"
+    link.cursor().execute(older, [name])
+    with pytest.raises(psycopg2.errors.InternalError, match="collation version"):
+        inside("SELECT 1")
+    template.build(pg_server, name)
+    assert inside("SELECT 1") == [(1,)]
 
 
 @pytest.mark.parametrize("builders", [2, 8])

@@ -25,7 +25,7 @@ _OLDEST = 13
 
 _FACTS = """
 SELECT current_setting('server_version'), current_setting('server_version_num')::int / 10000,
-  rolname, rolsuper OR rolcreatedb, pg_is_in_recovery(),
+  quote_ident(rolname), rolsuper OR rolcreatedb, pg_is_in_recovery(),
   current_setting('transaction_read_only')::boolean
 FROM pg_roles WHERE rolname = current_user
 """

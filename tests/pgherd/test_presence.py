@@ -1,0 +1,75 @@
+"""What a run holds for other runs to see: for as long as it lives, and not longer."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+
+import pytest
+
+from pgherd import admin, presence
+from pgherd.presence import Presence
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch):
+    """Look more often than each five seconds, and not at once."""
+    monkeypatch.setattr(presence, "_LOOK_EVERY", 0.3)
+
+
+@pytest.fixture
+def held(link, run):
+    """Give a function that says whether somebody holds one of the locks of this test."""
+    return lambda name: admin.is_locked(link, f"{name} of {run}")
+
+
+@pytest.fixture
+def lose(link, run, held):
+    """Give a function that ends the connection that holds a lock."""
+
+    def end(name: str) -> None:
+        with link.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks"
+                " WHERE locktype = 'advisory' AND classid::bigint = %s AND objid::bigint = %s",
+                admin._halves(admin.naming.lock_key(f"{name} of {run}")),  # noqa: SLF001
+            )
+        wait_until(lambda: not held(name))
+
+    return end
+
+
+def wait_until(condition) -> None:
+    """Wait for a condition."""
+    until = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < until, "it never happened"
+        time.sleep(0.01)
+
+
+def test_it_lasts_as_long_as_the_run(pg_server, run, held):
+    """The locks are held until the end, and free afterwards."""
+    with closing(Presence(pg_server, f"id of {run}")) as ours:
+        ours.hold(f"use of {run}")
+        assert held("id")
+        assert held("use")
+    wait_until(lambda: not held("id") and not held("use"))
+
+
+def test_what_was_lost_is_taken_again(pg_server, run, held, lose, caplog):
+    """Whoever ends the connection does not end the run: soon it holds all again, and says so."""
+    with closing(Presence(pg_server, f"id of {run}")) as ours:
+        ours.hold(f"use of {run}")
+        lose("id")
+        wait_until(lambda: held("id") and held("use"))
+    assert "the connection that shows that this run lives was lost" in caplog.text
+
+
+def test_who_takes_one_more_finds_out_what_was_lost(pg_server, run, held, lose, monkeypatch):
+    """With the next lock it takes those again that it had."""
+    monkeypatch.setattr(presence, "_LOOK_EVERY", 60)
+    with closing(Presence(pg_server, f"id of {run}")) as ours:
+        lose("id")
+        ours.hold(f"use of {run}")
+        assert held("id")
+        assert held("use")
