@@ -107,7 +107,7 @@ class Coordinator:
             if self._address is None:
                 try:
                     self._address = self._start()
-                except BaseException:
+                except Exception:  # and not Ctrl-C, after which nobody asks again
                     self.failed = True
                     raise
             return self._address

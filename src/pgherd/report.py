@@ -17,4 +17,7 @@ def say(config: pytest.Config, text: str) -> None:
     capture = config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled() if capture else nullcontext():
         terminal.ensure_newline()
-        terminal.write_line(f"pgherd: {text}")
+        writer = config.get_terminal_writer()
+        if writer.width_of_current_line:  # the dots of tests, of which the reporter knows nothing
+            writer.line()
+        writer.line(f"pgherd: {text}")

@@ -24,7 +24,10 @@ import tempfile
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _OWNER = 0  # standard input
 _NAME = "pgherd-embedded-"
@@ -33,6 +36,11 @@ _LAST_LINES = 15
 _PORTS_TRIED = 5
 _ENDS_WITHIN = 6.0  # after 5 s PostgreSQL itself kills what does not follow
 _READ_AND_SEARCH = 0o005
+_PROC = Path("/proc/self")
+# https://man7.org/linux/man-pages/man7/capabilities.7.html
+_CAPABILITIES = {"CHOWN": 0, "DAC_OVERRIDE": 1, "KILL": 5, "SETGID": 6, "SETUID": 7}
+_NEEDED = f"the capabilities {', '.join(_CAPABILITIES)}"
+_NOT_RUN = ("*.a", "include", "doc", "man", "locale", "pgxs")
 _ABANDONED_AFTER = 60.0
 # https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html
 _PR_SET_PDEATHSIG = 1
@@ -46,18 +54,35 @@ class FailedError(Exception):
     """PostgreSQL cannot be run here."""
 
 
+def _is_mapped(uid: int) -> bool:
+    """Say whether there is such a user in our user namespace, which may have root alone."""
+    ranges = _PROC.joinpath("uid_map").read_text().splitlines() if _PROC.exists() else ["0 0 65536"]
+    firsts = [tuple(int(number) for number in each.split()) for each in ranges]
+    return any(first <= uid < first + count for first, _, count in firsts)
+
+
+def _may_become_another() -> bool:
+    """Say whether root has what it takes to run a program as somebody else, and to clean up."""
+    if not _PROC.exists():
+        return True
+    status = _PROC.joinpath("status").read_text()
+    has = int(status.partition("CapEff:")[2].split()[0], 16)
+    return all(has >> number & 1 for number in _CAPABILITIES.values())
+
+
 class User:
     """Who runs PostgreSQL, which refuses root: this user, or another one if this one is root."""
 
     def __init__(self) -> None:
         self.other: dict[str, Any] = {}
         if os.geteuid() == 0:
-            known = {entry.pw_name: entry for entry in pwd.getpwall() if entry.pw_uid}
+            known = {entry.pw_name: entry for entry in pwd.getpwall() if _is_mapped(entry.pw_uid)}
             chosen = known.get("postgres") or known.get("nobody")
-            if chosen is None:
+            if chosen is None or not _may_become_another():
                 raise FailedError(
-                    "PostgreSQL refuses to be run by root, and this machine has neither a user "
-                    "`postgres` nor `nobody`. Add one, or run the tests as another user"
+                    "PostgreSQL refuses to be run by root, and root may run it neither as the user "
+                    f"`postgres` nor as `nobody` here. In a container, add {_NEEDED} "
+                    "(cap_add), or run the tests as another user"
                 )
             self.other = {"user": chosen.pw_uid, "group": chosen.pw_gid, "extra_groups": []}
 
@@ -116,12 +141,16 @@ class Child:
         return self._process.wait()
 
     def stop(self) -> None:
-        """End it, and wait until all of it is gone."""
+        """End it, and wait until all of it is gone.
+
+        First the program alone, which ends what it has started: killed at once, those would leave
+        the memory that they share.
+        """
         if self._process.returncode is not None:
             return  # its process id may be another's by now
-        for each in (self._end, signal.SIGKILL):
-            with suppress(ProcessLookupError, PermissionError):  # it is gone already
-                os.killpg(self._process.pid, each)
+        for kill, each in ((os.kill, self._end), (os.killpg, signal.SIGKILL)):
+            with suppress(ProcessLookupError):  # it is gone already
+                kill(self._process.pid, each)
             if select.select([self._alive], [], [], _ENDS_WITHIN)[0]:
                 break
         self._process.wait()
@@ -134,7 +163,9 @@ def _environment() -> dict[str, str]:
     return {**kept, "LC_ALL": "C", "TZ": "Etc/UTC"}
 
 
-def directory(user: User, stack: ExitStack, *, runs_programs: bool = False) -> Path:
+def directory(
+    user: User, stack: ExitStack, size: int = _ROOM, *, runs_programs: bool = False
+) -> Path:
     """Make a directory of ours, in memory if there is room; it is removed at the end.
 
     It is locked for as long as we live, so that whoever finds it unlocked may remove it.
@@ -143,7 +174,7 @@ def directory(user: User, stack: ExitStack, *, runs_programs: bool = False) -> P
     for room in _rooms():
         told = os.statvfs(room)
         seen[str(room)] = f"{told.f_bavail * told.f_frsize / 2**20:.0f} MB free"
-        fit = told.f_bavail * told.f_frsize >= _ROOM and os.access(room, os.W_OK | os.X_OK)
+        fit = told.f_bavail * told.f_frsize >= size and os.access(room, os.W_OK | os.X_OK)
         if runs_programs and told.f_flag & getattr(os, "ST_NOEXEC", 0):
             fit = False
         if fit and user.reaches(room):
@@ -152,10 +183,11 @@ def directory(user: User, stack: ExitStack, *, runs_programs: bool = False) -> P
             lock = os.open(made, os.O_RDONLY)
             stack.callback(os.close, lock)
             fcntl.flock(lock, fcntl.LOCK_EX)
-            made.chmod(0o711)  # whoever runs PostgreSQL goes through it, and cannot list it
+            if user.other:
+                made.chmod(0o711)  # whoever runs PostgreSQL goes through it, and cannot list it
             return made
     raise FailedError(
-        f"no directory is writable and has {_ROOM // 2**20} MB of room: {seen}. "
+        f"no directory is writable and has {size // 2**20} MB of room: {seen}. "
         "Make room, or name another one in TMPDIR"
     )
 
@@ -188,18 +220,29 @@ def programs(order: dict[str, Any], user: User, stack: ExitStack) -> Path:
     if user.reaches(given) and user.reaches(given / "postgres"):
         return given
     root = Path(order["root"])
-    copy = directory(user, stack, runs_programs=True)
-    for part in order["parts"]:
-        if (root / part).is_dir():
-            shutil.copytree(
-                root / part,
-                copy / part,
-                symlinks=True,
-                ignore=shutil.ignore_patterns("*.a", "include", "doc", "man", "locale", "pgxs"),
-            )
-    for path in copy.rglob("*"):
+    files = [file for part in order["parts"] for file in _files(root / part)]
+    size = sum(file.lstat().st_size for file in files)
+    copy = directory(user, stack, _ROOM + size, runs_programs=True)
+    for file in files:
+        if select.select([_OWNER], [], [], 0)[0]:
+            raise LetGoError
+        target = copy / file.relative_to(root)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(file, target, follow_symlinks=False)
+    # What is below a directory first: nothing of ours is looked for below what another user owns.
+    for path in sorted(copy.rglob("*"), reverse=True):
         user.own(path)
     return copy / given.relative_to(root)
+
+
+def _files(directory: Path) -> Iterator[Path]:
+    """List what has to be copied of a directory; links to directories are files here."""
+    left_out = shutil.ignore_patterns(*_NOT_RUN)
+    for place, directories, names in os.walk(directory):
+        here = Path(place)
+        links = [name for name in directories if (here / name).is_symlink()]
+        directories[:] = set(directories) - left_out(place, directories)
+        yield from (here / name for name in {*names, *links} - left_out(place, [*names, *links]))
 
 
 def initialise(order: dict[str, Any], place: Path, bin_: Path, user: User) -> Path:
@@ -222,9 +265,11 @@ def initialise(order: dict[str, Any], place: Path, bin_: Path, user: User) -> Pa
     finally:
         child.stop()
     password.unlink()
-    with (data / "pg_hba.conf").open("a") as rules:
-        # initdb admits loopback only; whom else there is, the address decides that it listens on.
-        rules.write("host all all all scram-sha-256\n")
+    # initdb admits loopback only; whom else there is, the address decides that it listens on.
+    # Nothing of ours is written below what another user owns, who could lead us away by a link.
+    rules = place / "rules"
+    rules.write_text("host all all all scram-sha-256\n")
+    user.own(rules)
     return data
 
 
@@ -247,6 +292,7 @@ def serve(order: dict[str, Any], data: Path, bin_: Path, user: User) -> None:
     """
     log = data.parent / "log"
     settings = [f"-c{name}={value}" for name, value in order["settings"].items()]
+    settings += [f"-chba_file={data.parent / 'rules'}"]
     for _ in range(_PORTS_TRIED):
         port = _free_port(order["host"])
         beginning = log.stat().st_size
@@ -280,6 +326,7 @@ def _tell(**word: object) -> None:
 
 def main() -> None:
     """Do what the order says, until the owner has ended."""
+    os.umask(0o077)  # the log has what the tests' statements have
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     order = json.loads(os.fdopen(_OWNER, "rb", buffering=0, closefd=False).readline() or "{}")
     with ExitStack() as stack, suppress(LetGoError):

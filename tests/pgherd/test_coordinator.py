@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from contextlib import closing
@@ -151,6 +152,14 @@ def test_server_that_cannot_start_is_explained_once():
         with pytest.raises(ServerError, match="the first test that needed it was told why"):
             owner.server()
         assert owner.failed
+
+
+def test_interrupt_is_no_failure(owner, monkeypatch):
+    """Who presses Ctrl-C while the server starts is not told that the run was called wrongly."""
+    monkeypatch.setattr(owner, "_start", lambda: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        owner.server()
+    assert not owner.failed
 
 
 def test_worker_is_told_when_its_owner_is_gone(owner):

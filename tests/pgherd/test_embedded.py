@@ -231,13 +231,27 @@ def test_server_does_not_outlive_its_owner(owner, how):
 
 def test_server_that_is_only_starting_does_not_outlive_its_owner(owner):
     """Killed in the middle of initdb, the owner leaves nothing either."""
+    before = orphans()
     started = owner()
-    wait_until(lambda: any((path / "data/base").exists() for path in started.held()))
+    wait_until(lambda: any((path / "data/global/pg_control").exists() for path in started.held()))
     # The password is removed as soon as initdb has ended.
     assert any((path / "password").exists() for path in started.held())
     started.look()
     started.process.kill()
     wait_until(started.is_gone, SOON)
+    wait_until(lambda: not orphans() - before, SOON)
+
+
+def orphans() -> set[str]:
+    """List shared memory of PostgreSQL that no process uses."""
+    memory = "/dev/shm"  # noqa: S108
+    used = ""
+    for path in Path("/proc").glob("[0-9]*/maps"):
+        with suppress(OSError):
+            used += path.read_text()
+    files = {str(path) for path in Path(memory).glob("PostgreSQL.*") if path.name not in used}
+    _, *segments = Path("/proc/sysvipc/shm").read_text().splitlines()
+    return files | {each.split()[1] for each in segments if each.split()[6] == "0"}
 
 
 def test_a_copy_of_the_owner_does_not_hold_the_lifeline(owner):
@@ -276,6 +290,34 @@ def test_root_runs_it_as_another_user(owner):
     data = Path(started.ask("SHOW data_directory"))
     assert data.stat().st_uid != 0
     assert stat.S_IMODE(data.stat().st_mode) == 0o700
+
+
+@needs_root
+def test_only_who_runs_it_reads_its_log(owner):
+    """It has statements and rows of tests in it; nor can others read anything else."""
+    started = owner().wait_until_ready()
+    for path in (
+        *started.directories,
+        *(each for at in started.directories for each in at.iterdir()),
+    ):
+        assert stat.S_IMODE(path.stat().st_mode) & 0o066 == 0, path
+        assert path.stat().st_mode & 0o001 == 0 or path in started.directories
+
+
+@needs_root
+@pytest.mark.parametrize(
+    "prefix",
+    [["setpriv", "--bounding-set=-all", "--inh-caps=-all"], ["unshare", "--map-root-user"]],
+    ids=["without capabilities", "alone in its user namespace"],
+)
+def test_root_that_cannot_become_another_is_told(owner, prefix):
+    """As in a container with fewer rights; the message says which are needed."""
+    started = owner(prefix=prefix)
+    told = started.process.communicate(timeout=30)[0].decode()
+    assert "root may run it neither as the user `postgres` nor as `nobody` here" in told
+    assert (
+        "CHOWN, DAC_OVERRIDE, KILL, SETGID, SETUID (cap_add), or run the tests as another" in told
+    )
 
 
 @needs_root
@@ -440,6 +482,49 @@ def test_initdb_that_fails_is_told_with_the_cure(pytester, place):
     assert "name another directory in TMPDIR" in text
 
 
+def test_variables_for_another_server_are_not_ours(pytester, monkeypatch):
+    """Who has to use TLS elsewhere can run the tests, and the code that is tested can connect."""
+    monkeypatch.setenv("PGSSLMODE", "require")
+    pytester.makepyfile(
+        """
+        import psycopg2
+
+        def test_url(pg):
+            psycopg2.connect(pg.url).close()
+            psycopg2.connect(pg.dsn).close()
+        """
+    )
+    pytester.runpytest_subprocess("-n0").assert_outcomes(passed=1)
+
+
+def test_a_variable_that_leads_elsewhere_is_told(pytester, monkeypatch):
+    """What no waiting cures is not waited for, and its cause is told."""
+    monkeypatch.setenv("PGSERVICE", "elsewhere")
+    pytester.makepyfile(TEST)
+    began = time.monotonic()
+    text = only_message(pytester.runpytest_subprocess("-n0"))
+    assert 'definition of service "elsewhere" not found' in text
+    assert time.monotonic() - began < 30
+
+
+def test_a_server_that_ends_in_mid_run_is_told(pytester):
+    """Its last lines are in what it logged, and are shown at the end of the run."""
+    pytester.makepyfile(
+        """
+        import os, pathlib, signal
+
+        def test_end(pg):
+            link = pg.connect()
+            pid = link.info.backend_pid
+            postmaster = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
+            os.kill(int(postmaster), signal.SIGQUIT)
+        """
+    )
+    result = pytester.runpytest_subprocess("-n0")
+    result.stdout.fnmatch_lines(["pgherd: the server had ended before the run: PostgreSQL ended.*"])
+    result.stdout.fnmatch_lines(["*received immediate shutdown request"])
+
+
 @pytest.fixture
 def auto(pytester, monkeypatch):
     """Give a project that chooses nothing, on a machine where no engine is to be reached."""
@@ -538,6 +623,20 @@ def test_an_engine_elsewhere_is_not_ruled_out_early(monkeypatch, place):
     (place / ".docker").mkdir()
     (place / ".docker/config.json").write_text("{}")
     look()
+
+
+@needs_root
+def test_a_home_that_cannot_be_looked_into(monkeypatch, place):
+    """Whoever is told that another's home is theirs is told of the engine, and not of the home."""
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{place}/none")
+    monkeypatch.setenv("HOME", str(place / "home"))
+    (place / "home").mkdir(mode=0o700)
+    os.seteuid(pwd.getpwnam("nobody").pw_uid)
+    try:
+        with pytest.raises(NotHereError, match="no Docker engine answers"):
+            docker._look_for_the_usual_socket()  # noqa: SLF001
+    finally:
+        os.seteuid(0)
 
 
 def test_default_names_no_binaries():

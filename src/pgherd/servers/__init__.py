@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
+from pgherd.address import Address
 from pgherd.errors import NotHereError, ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from pgherd.address import Address
+    import psycopg2
+
     from pgherd.options import Options
+
+# What libpq says where a variable leads it elsewhere (PGSERVICE), and where there is no network.
+_HOPELESS = ("definition of service", "service file", "Network is unreachable")
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,20 @@ def start(options: Options, run: Run, say: Callable[[str], None]) -> AbstractCon
     if options.server != "auto":
         return _kind(options.server)(options, run, say)
     return _kind("external")(options, run, say) if options.url else _throwaway(options, run, say)
+
+
+def throwaway(host: str, port: int, password: str) -> Address:
+    """Say where a server is that was made for the run.
+
+    A variable that asks for TLS is for some other server: ours is without, on loopback or a bridge.
+    """
+    parameters = (("sslmode", "disable"),) if os.environ.get("PGSSLMODE") else ()
+    return Address(host, port, user="postgres", password=password, parameters=parameters)
+
+
+def is_hopeless(error: psycopg2.OperationalError) -> bool:
+    """Say whether no time will cure that a server of ours cannot be connected to."""
+    return any(sign in str(error) for sign in _HOPELESS)
 
 
 def _kind(name: str) -> Start:

@@ -21,16 +21,16 @@ from urllib.parse import urlsplit
 import psycopg2
 
 from pgherd import admin, settings
-from pgherd.address import Address
 from pgherd.errors import NotHereError, ServerError
 from pgherd.lifeline import CONTAINER_SCRIPT, HELLO
-from pgherd.servers import Server
+from pgherd.servers import Server, is_hopeless, throwaway
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from testcontainers.core.container import DockerContainer
 
+    from pgherd.address import Address
     from pgherd.options import Options
     from pgherd.servers import Run
 
@@ -43,6 +43,7 @@ _ASK_EVERY = 0.01
 _LAST_LINES = 15
 _ABANDONED_AFTER = timedelta(minutes=1)
 _USUAL_SOCKET = "unix:///var/run/docker.sock"
+_FILES = (".testcontainers.properties", ".docker/config.json")
 _ANSWERS_WITHIN = 10
 _PROGRESS_WITHIN = 10.0
 
@@ -59,7 +60,7 @@ def server(options: Options, run: Run, say: Callable[[str], None]) -> Iterator[S
         try:
             _start(container, options.image)
             with closing(_Lifeline(container)) as lifeline:
-                address = Address(*place.of(container), user="postgres", password=password)
+                address = throwaway(*place.of(container), password)
                 version = _wait(address, lifeline, options.image)
                 log.info("started container %s of %s", _id(container), options.image)
                 yield Server(address, f"docker {options.image}", version)
@@ -92,8 +93,9 @@ def _look_for_the_usual_socket() -> None:
     """
     host = os.environ.get("DOCKER_HOST", "")
     named = any(name in os.environ for name in ("DOCKER_CONTEXT", "DOCKER_CONFIG"))
-    files = (".testcontainers.properties", ".docker/config.json")
-    if any((Path.home() / name).exists() for name in files) or (named and not host):
+    # By os.path, which says no where it may not look, or where nobody knows what home is.
+    files = [os.path.expanduser(f"~/{name}") for name in _FILES]  # noqa: PTH111
+    if any(os.path.exists(name) for name in files) or (named and not host):  # noqa: PTH110
         return
     scheme, _, path = (host or _USUAL_SOCKET).partition("://")
     if scheme == "unix":
@@ -371,9 +373,13 @@ def _wait(address: Address, lifeline: _Lifeline, image: str) -> str:
                 return admin.version(link)
         except psycopg2.OperationalError as error:
             problem = error
+            if is_hopeless(error):
+                break
         time.sleep(_ASK_EVERY)
     what = (
-        "ended at once" if lifeline.ended.is_set() else f"is not ready after {_READY_WITHIN:.0f} s"
+        "ended at once"
+        if lifeline.ended.is_set()
+        else f"could not be connected to in time: {str(problem).strip()}"
     )
     last = "\n".join(f"    {line}" for line in lifeline.lines) or "    (nothing)"
     raise ServerError(

@@ -6,23 +6,23 @@ import json
 import logging
 import os
 import secrets
-import select
 import subprocess
 import sys
 import time
 from contextlib import closing, contextmanager
+from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
 
 from pgherd import admin, binaries, settings, supervisor
-from pgherd.address import Address
 from pgherd.errors import ServerError
-from pgherd.servers import Server
+from pgherd.servers import Server, is_hopeless, throwaway
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from pgherd.address import Address
     from pgherd.binaries import Binaries
     from pgherd.options import Options
     from pgherd.servers import Run
@@ -48,7 +48,7 @@ _CURES = {
 
 
 @contextmanager
-def server(options: Options, run: Run, say: Callable[[str], None]) -> Iterator[Server]:  # noqa: ARG001
+def server(options: Options, run: Run, say: Callable[[str], None]) -> Iterator[Server]:
     """Start a server that cannot outlive this process; stop it at the end."""
     found = binaries.find(options.bin)
     password = secrets.token_hex(16)
@@ -65,6 +65,10 @@ def server(options: Options, run: Run, say: Callable[[str], None]) -> Iterator[S
         address, version = _wait(lifeline, host, password, found)
         log.info("started PostgreSQL %s from %s", version, found.directory)
         yield Server(address, f"embedded {found.directory}", version)
+        lifeline.listen(0)
+        if lifeline.failed:
+            log.warning("the server had ended before the run: %s", lifeline.failed)
+            say(f"the server had ended before the run: {lifeline.failed}")
     log.info("stopped PostgreSQL from %s", found.directory)
 
 
@@ -96,7 +100,7 @@ class _Supervisor:
 
     def listen(self, seconds: float) -> None:
         """Wait for a word of the supervisor, not longer than this."""
-        if not select.select([self._words], [], [], seconds)[0]:
+        if not wait([self._words.fileno()], seconds):
             return
         told = os.read(self._words.fileno(), 65536)
         self._told += told
@@ -129,14 +133,16 @@ def _wait(lifeline: _Supervisor, host: str, password: str, found: Binaries) -> t
     while time.monotonic() < until and lifeline.failed is None:
         lifeline.listen(_ASK_EVERY)
         if lifeline.port:
-            address = Address(host, lifeline.port, user="postgres", password=password)
+            address = throwaway(host, lifeline.port, password)
             try:
                 with admin.connected(address) as link:
                     settings.hash_once(link, password)
                     return address, admin.version(link)
             except psycopg2.OperationalError as error:
                 problem = error
-    what = lifeline.failed or f"it is not ready after {_READY_WITHIN:.0f} s"
+                if is_hopeless(error):
+                    break
+    what = lifeline.failed or f"it could not be connected to in time: {str(problem).strip()}"
     cures = [cure for sign, cure in _CURES.items() if sign in what]
     raise ServerError(
         f"the PostgreSQL of {found.directory} cannot be started: {what}\n"
