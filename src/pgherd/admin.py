@@ -81,6 +81,13 @@ _LOCK_TABLE = """
 SELECT current_setting('max_locks_per_transaction')::int,
   current_setting('max_connections')::int + current_setting('max_prepared_transactions')::int
 """
+# GUC_LIST_QUOTE in PostgreSQL's src/backend/utils/misc/guc_tables.c, as far as a database has them.
+_LISTS = {
+    "search_path",
+    "temp_tablespaces",
+    "session_preload_libraries",
+    "local_preload_libraries",
+}
 _MINE = "(SELECT oid FROM pg_database WHERE datname = current_database())"
 
 
@@ -163,7 +170,8 @@ def create(
     An empty one is made from template0, which nobody can have added anything to: the fingerprint of
     a template speaks for all that is in it. FILE_COPY copies the template's files. It is the
     fastest where durability is off, and was the only way before PostgreSQL 15, which added the
-    clause and made WAL_LOG the default.
+    clause and made WAL_LOG the default. The settings that ALTER DATABASE gave the template it does
+    not copy: https://www.postgresql.org/docs/current/manage-ag-templatedbs.html
     """
     statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
         sql.Identifier(name), sql.Identifier(template or "template0")
@@ -173,7 +181,24 @@ def create(
     if closed:
         statement += sql.SQL(" ALLOW_CONNECTIONS false")
     _execute(link, statement)
+    for setting in _settings(link, template) if template else ():
+        alter = sql.SQL("ALTER DATABASE {} SET ").format(sql.Identifier(name))
+        _execute(link, alter + setting)
     log.info("created database %s%s", name, f" from {template}" if template else "")
+
+
+def _settings(link: connection, name: str) -> Iterator[sql.Composable]:
+    """Write a database's own settings as they were written; a list is one of quoted names."""
+    with link.cursor() as cursor:
+        cursor.execute(
+            "SELECT unnest(setconfig) FROM pg_db_role_setting JOIN pg_database AS base"
+            " ON base.oid = setdatabase WHERE datname = %s AND setrole = 0",
+            [name],
+        )
+        for (setting,) in cursor.fetchall():
+            key, _, value = setting.partition("=")
+            written = sql.SQL(value) if key in _LISTS else sql.Literal(value)
+            yield sql.SQL("{} TO {}").format(sql.Identifier(*key.split(".")), written)
 
 
 def freeze(link: connection, name: str) -> None:

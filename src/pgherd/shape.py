@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 
     from psycopg2.extensions import cursor
 
-# What belongs to a database, but is kept outside of it. CREATE DATABASE copies none of it, whatever
-# the template has, so that a new clone has none:
+# What belongs to a database, but is kept outside of it. A clone is given the template's settings;
+# it has none of the rest, whatever the template has, because CREATE DATABASE does not copy it:
 # https://www.postgresql.org/docs/current/manage-ag-templatedbs.html
+_SETTINGS = (
+    "(SELECT setconfig FROM pg_db_role_setting WHERE setdatabase = {database} AND setrole = 0)"
+)
 _DATABASE_CHANGED = """
-EXISTS (SELECT FROM pg_db_role_setting WHERE setdatabase = pgherd_database)
+{settings} IS DISTINCT FROM {template_settings}::text[]
+OR EXISTS (SELECT FROM pg_db_role_setting WHERE setdatabase = pgherd_database AND setrole <> 0)
 OR EXISTS (SELECT FROM pg_shdescription
            WHERE objoid = pgherd_database AND classoid = 'pg_database'::regclass)
 OR EXISTS (SELECT FROM pg_database WHERE oid = pgherd_database
@@ -124,7 +128,8 @@ class NotedShape:
 
         It refers to the variable `pgherd_database`, the current database's identifier.
         """
-        return joined(" OR ", [sql.SQL(_DATABASE_CHANGED), *self._sums(), formatted(_NOTED)])
+        parts = [_database_changed(self._run), *self._sums(), formatted(_NOTED)]
+        return joined(" OR ", parts)
 
     def _sums(self) -> Iterator[sql.Composable]:
         for parts in _present(self._run, _WITHOUT_EVENTS):
@@ -152,12 +157,22 @@ class SummedShape:
 
         It refers to the variable `pgherd_database`, the current database's identifier.
         """
-        return joined(" OR ", [sql.SQL(_DATABASE_CHANGED), formatted(_OTHER_SHAPE)])
+        return joined(" OR ", [_database_changed(self._run), formatted(_OTHER_SHAPE)])
 
     def remember(self) -> None:
         """Let the shape be as it is now. Nothing may be made after this, not even by us."""
         self._run.execute(formatted("CREATE TABLE {schema}.frozen (shape numeric[])"))
         self._run.execute(formatted("INSERT INTO {schema}.frozen SELECT {schema}.shape()"))
+
+
+def _database_changed(run: cursor) -> sql.Composable:
+    mine = "(SELECT oid FROM pg_database WHERE datname = current_database())"
+    [(settings,)] = rows(run, "SELECT " + _SETTINGS.format(database=mine))
+    return formatted(
+        _DATABASE_CHANGED,
+        settings=sql.SQL(_SETTINGS.format(database="pgherd_database")),
+        template_settings=sql.Literal(settings),
+    )
 
 
 def _present(run: cursor, catalogs: dict[str, str]) -> Iterator[dict[str, sql.Composable]]:

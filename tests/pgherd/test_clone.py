@@ -38,6 +38,28 @@ def test_a_clone_has_what_the_template_has(pg_server: Address, template: str, ru
     assert ask(database, "SELECT * FROM t") == [(1, "Ada"), (2, "Bob")]
 
 
+SETTINGS = """
+SELECT unnest(setconfig) FROM pg_db_role_setting JOIN pg_database AS base ON base.oid = setdatabase
+WHERE datname = '{}'
+"""
+
+
+def test_a_clone_has_the_settings_of_the_template(pg_server, empty, ask, run: str):
+    """CREATE DATABASE leaves out what ALTER DATABASE set, whatever has to be quoted in it."""
+    made = empty("set")
+    for each in (
+        """search_path = "$user", "it's odd", public""",
+        """app.tenant = 'it''s "1, 2"'""",
+        "DateStyle = 'German, DMY'",
+        "work_mem = '5MB'",
+    ):
+        ask(made, f"ALTER DATABASE {made.name} SET {each}")
+    clone.make(pg_server, made.name, f"pgherd_{run}_gw0")
+    settings = ask(made, SETTINGS.format(made.name))
+    assert len(settings) == 4
+    assert ask(made, SETTINGS.format(f"pgherd_{run}_gw0")) == settings
+
+
 def test_clones_are_apart(pg_server: Address, template: str, run: str, ask):
     """What is written in one clone is not in the other."""
     one = clone.make(pg_server, template, f"pgherd_{run}_gw0")

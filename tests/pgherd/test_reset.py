@@ -385,6 +385,17 @@ def test_what_is_kept_of_the_database_itself(shop: Clone, change: str):
     assert shop.undone_in_place()
 
 
+def test_settings_of_the_database_itself(made):
+    """Those of the template are no change of the clone; to change or remove them is one."""
+    alter = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I {}', current_database()); END $$"
+    subject = made(f"CREATE TABLE t (a int); {alter.format('SET work_mem = 5000')}")
+    subject.do("INSERT INTO t VALUES (1)")
+    assert subject.undone_in_place()
+    for change in ("SET work_mem = 6000", "RESET work_mem", "SET search_path = public"):
+        subject.do(alter.format(change))
+        assert not subject.undone_in_place()
+
+
 def test_rows_that_refer_to_each_other(made):
     """Seeded tables with foreign keys in a circle are restored, whichever comes first."""
     subject = made(
