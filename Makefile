@@ -5,7 +5,7 @@ BIN := .venv/bin
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak lint format bench bench-reset clean
+.PHONY: help demo test soak lint format bench bench-start bench-reset clean
 
 help:  ## list what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1|/' | column -t -s '|'
@@ -45,6 +45,9 @@ format: .venv/ready  ## format the code
 
 bench: .venv/ready  ## measure each stage of a database's life, side by side
 	$(BIN)/python benchmarks/stages.py $(ARGS)
+
+bench-start: .venv/ready  ## measure how long a run waits for its first database (ARGS=--help)
+	$(BIN)/python benchmarks/start.py $(ARGS)
 
 bench-reset: .venv/ready  ## measure the reset by tables and seeded rows, side by side
 	$(BIN)/python benchmarks/reset.py $(ARGS)
