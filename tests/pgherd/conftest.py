@@ -23,6 +23,16 @@ if TYPE_CHECKING:
     from pgherd.address import Address, Database
 
 
+@pytest.fixture(autouse=True)
+def _unchosen(monkeypatch):
+    """Let a run inside of a test choose its server, whatever the outer run was told.
+
+    The image is one for both.
+    """
+    for name in ("PGHERD_SERVER", "PGHERD_URL", "PGHERD_BIN", "PGHERD_LISTEN"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture
 def link(pg_server: Address) -> Iterator[connection]:
     """Give a connection to the maintenance database, where each statement commits by itself."""

@@ -47,10 +47,9 @@ def test_meet(pg, number):
 
 @pytest.fixture
 def checkouts(place: Path, monkeypatch) -> list[Path]:
-    """Give two checkouts of one project, and whatever server the outer run has to none of them."""
+    """Give two checkouts of one project."""
     monkeypatch.setenv("MEETING", str(place / "meeting"))
-    for name in ("PGHERD_SERVER", "PGHERD_URL", "PYTEST_ADDOPTS"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     (place / "meeting").mkdir()
     (place / "meeting").chmod(0o777)
     first = place / "first"

@@ -65,10 +65,9 @@ CLONE = re.compile(r"pgherd_([0-9a-f]{8})_")
 
 @pytest.fixture(autouse=True)
 def _only_docker(monkeypatch):
-    """Test the container, whatever server the outer run was given."""
+    """Test the container."""
     need("postgres:17")
     monkeypatch.setenv("PGHERD_SERVER", "docker")
-    monkeypatch.delenv("PGHERD_URL", raising=False)
 
 
 @pytest.fixture

@@ -56,10 +56,9 @@ needs_wheel = pytest.mark.skipif(
 
 @pytest.fixture(autouse=True)
 def _only_embedded(monkeypatch):
-    """Test the embedded server, whatever server the outer run was given."""
+    """Test the embedded server."""
     monkeypatch.setenv("PGHERD_SERVER", "embedded")
-    for name in ("PGHERD_URL", "PGHERD_BIN", "PGHERD_IMAGE"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("PGHERD_IMAGE", raising=False)
 
 
 @pytest.fixture

@@ -49,8 +49,7 @@ def own_address() -> str:
 @pytest.fixture
 def project(pytester, monkeypatch):
     """Give a project with two tests, which wait for each other on two workers."""
-    for name in ("PGHERD_LISTEN", "PYTEST_ADDOPTS"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     pytester.makepyfile(TESTS.format(place=str(pytester.path)))
     return pytester
 

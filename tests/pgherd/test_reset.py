@@ -467,7 +467,7 @@ SCHEMA = {
     "comment on a schema": "COMMENT ON SCHEMA public IS 'ours'",
     "grant on a table": "GRANT SELECT ON pet TO PUBLIC",
     "grant on a column": "GRANT SELECT (id) ON pet TO PUBLIC",
-    "grant on a schema": "GRANT CREATE ON SCHEMA public TO PUBLIC",
+    "grant on a schema": "GRANT CREATE ON SCHEMA public TO pg_monitor",
     "default privileges": "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC",
     "create statistics": "CREATE STATISTICS s ON id, person_id FROM pet",
     "create operator": "CREATE OPERATOR === (leftarg = int, rightarg = int, function = int4pl)",
