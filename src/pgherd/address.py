@@ -43,6 +43,7 @@ _VARIABLES = {
     "dbname": "PGDATABASE",
 }
 _LAST_PORT = 65535
+_SCHEMES = ("postgresql", "postgres")
 _SOCKET = ("/", "@")
 """How the host begins that is the directory of a Unix socket, or the name of an abstract one."""
 
@@ -167,6 +168,12 @@ class Address:
         Raises:
             UsageError: it is neither, or names more than one server, or a file that does.
         """
+        scheme, separator, _ = url.partition("://")
+        if separator and scheme not in _SCHEMES:
+            raise UsageError(
+                f"the URL of the server begins with {scheme}://, but has to begin with "
+                "postgresql://, as in postgresql://user:password@host:port/database"
+            )
         try:
             told: dict[str, str] = _DEFAULTS | _from_environment() | parse_dsn(url)
             # Of several hosts, the ports are a list too.

@@ -83,8 +83,8 @@ class Spares:
         except psycopg2.Error as error:
             raise ServerError(
                 f"what this test left cannot be undone: its database {self._database.name} cannot "
-                f"be reached or replaced: {str(error).strip()}. See that no test stops the server, "
-                "or takes its rights away"
+                "be reached or replaced. See that no test stops the server, or takes its rights "
+                f"away. {str(error).strip()}"
             ) from error
 
     def _swap(self) -> None:

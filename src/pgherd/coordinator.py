@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import socket
 import sys
 import threading
 import time
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import psycopg2
 
 from pgherd import admin, naming, note, servers, sweep
+from pgherd.address import is_loopback
 from pgherd.errors import MigrationError, PgherdError, ServerError, UsageError
 from pgherd.presence import Presence
 
@@ -40,6 +42,9 @@ log = logging.getLogger("pgherd")
 _READY = "(ready)"
 _FAILED = "(failed)"
 _LAST_WORDS_WITHIN = 5.0
+_AGAIN_AFTER = 0.1
+# A machine that is lost says no goodbye; in seconds, and in questions that are not answered.
+_KEPT_ALIVE = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 4}
 
 
 class Coordination(Protocol):
@@ -172,17 +177,28 @@ class Coordinator:
                 sweep.clones(self._address, self.clone_name(worker))
 
     def close(self) -> None:
-        """Drop the run's clones and stop its server."""
-        with self._starting, self._stack:
-            self._closed = True
-            address, self._address = self._address, None
+        """Drop the run's clones and stop its server.
+
+        One that is being started still, as after Ctrl-C in a long pull, ends with this process.
+        """
+        self._closed = True
+        if not self._starting.acquire(timeout=_LAST_WORDS_WITHIN):
+            return
+        try:
+            with self._stack:
+                self._drop_clones()
+        finally:
+            self._starting.release()
+
+    def _drop_clones(self) -> None:
+        address, self._address = self._address, None
+        try:
             if address is not None:
-                try:
-                    sweep.clones(address, naming.clones_of(self.run))
-                except psycopg2.Error as error:
-                    # Not worth an error: a throwaway server takes them along, and on another the
-                    # next run finds that this one's lock is free.
-                    log.warning("could not drop the clones of this run: %s", str(error).strip())
+                sweep.clones(address, naming.clones_of(self.run))
+        except psycopg2.Error as error:
+            # Not worth an error: a throwaway server takes them along, and on another the next run
+            # finds that this one's lock is free.
+            log.warning("could not drop the clones of this run: %s", str(error).strip())
 
 
 class Reception:
@@ -221,9 +237,9 @@ class Reception:
         while not self._closing:
             with suppress(OSError):  # one that hung up at once must not end the reception
                 connection = self._listener.accept()
-                lease = threading.Thread(target=self._serve, args=[connection], daemon=True)
-                lease.start()
-                self._leases.append(lease)
+                threading.Thread(target=self._serve, args=[connection], daemon=True).start()
+                continue
+            time.sleep(_AGAIN_AFTER)  # there may be no more files to be opened for now
 
     def _serve(self, connection: Connection[Any, Any]) -> None:
         worker = ""
@@ -233,9 +249,11 @@ class Reception:
             # here it is bytes, and beyond only workers get: they had the key from us, and they are
             # machines of ours, to which we gave our code to run and the server's password. Nothing
             # is encrypted, hence the advice in the options to listen where you trust the network.
+            _keep_alive(connection)
             deliver_challenge(connection, self._key)
             answer_challenge(connection, self._key)
             worker = connection.recv()
+            self._leases.append(threading.current_thread())
             while True:
                 method, arguments = connection.recv()
                 connection.send(self._answer(method, arguments))
@@ -272,8 +290,24 @@ def _listen_here(run: str) -> Listener:
     return Listener(f"\0pgherd-{run}" if sys.platform == "linux" else None, backlog=128)
 
 
+def _keep_alive(connection: Connection[Any, Any]) -> None:
+    """Have the kernel ask whether the other machine is still there, if it is another."""
+    with socket.socket(fileno=os.dup(connection.fileno())) as line:
+        if line.family != socket.AF_UNIX:
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for name, value in _KEPT_ALIVE.items():
+                if option := getattr(socket, name, None):  # not every system has each
+                    line.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
 def _listen(endpoint: Endpoint) -> Listener:
     try:
+        place = socket.gethostbyname(endpoint.host)
+        if place == "0.0.0.0" or (is_loopback(place) and not is_loopback(endpoint.host)):  # noqa: S104
+            raise UsageError(
+                f"pgherd_listen names {endpoint.host}, which is {place} on this machine, where no "
+                "other reaches it (see /etc/hosts). Name the address that the others know it by"
+            )
         return Listener((endpoint.host, endpoint.port), backlog=128)
     except OSError as error:
         raise UsageError(
@@ -312,6 +346,7 @@ class RemoteCoordinator:
             if self._connection is None:
                 key = bytes.fromhex(self._invitation["key"])
                 self._connection = Client(self._invitation["address"], authkey=key)
+                _keep_alive(self._connection)
                 self._connection.send(self._worker)
             self._connection.send((method, arguments))
             answered, value = self._connection.recv()

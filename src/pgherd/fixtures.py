@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 coordination: pytest.StashKey[Coordination] = pytest.StashKey()
 worker_id = pytest.StashKey[str]()
+_not_reset = pytest.StashKey[bool]()
 _migrated_by: pytest.StashKey[Any] = pytest.StashKey()
 
 log = logging.getLogger("pgherd")
@@ -117,22 +118,22 @@ def pg(
 
     With `@pytest.mark.pg(isolation="clone")` it is not reset, but replaced.
     """
-    isolation = _isolation(request.node)
-    if isolation not in _ISOLATIONS:
-        pytest.fail(
-            f"pgherd: the mark pg has isolation={isolation!r}; "
-            f"it can be one of: {', '.join(_ISOLATIONS)}",
-            pytrace=False,
-        )
+    _check_mark(request.node)
+
+    def put_back(*, anew: bool) -> None:
+        if not _pg_resetter.undo() or anew:
+            _pg_resetter.close()
+            pg_disconnect()
+            current.disconnect()
+            with _told(request):
+                _pg_spares.replace()
+
+    if request.config.stash.get(_not_reset, False):
+        request.config.stash[_not_reset] = False
+        put_back(anew=False)
     with current.lent(pg_database):
         yield pg_database
-    pristine = _pg_resetter.undo()
-    if not pristine or isolation == "clone":
-        _pg_resetter.close()
-        pg_disconnect()
-        current.disconnect()
-        with _told(request):
-            _pg_spares.replace()
+    put_back(anew=_isolation(request.node) == "clone")
     for left in _pg_resetter.left:
         warnings.warn(str(left), LeftBehindWarning, stacklevel=1)
 
@@ -168,9 +169,29 @@ def follow_migrations(item: pytest.Item) -> None:
             definitions["pg_template"][-1].finish(item._request)  # type: ignore[attr-defined]  # noqa: SLF001
 
 
+def note_use(item: pytest.Item) -> None:
+    """Note that a test had the database, and nothing resets it, because it did not ask for `pg`."""
+    names = getattr(item, "fixturenames", ())
+    if "pg_database" in names and "pg" not in names:
+        item.config.stash[_not_reset] = True
+
+
 def _isolation(item: pytest.Item) -> object:
     mark = item.get_closest_marker("pg")
     return mark.kwargs.get("isolation", "reset") if mark else "reset"
+
+
+def _check_mark(item: pytest.Item) -> None:
+    mark = item.get_closest_marker("pg")
+    if mark and (
+        mark.args or {*mark.kwargs} - {"isolation"} or _isolation(item) not in _ISOLATIONS
+    ):
+        given = [*map(repr, mark.args), *(f"{key}={mark.kwargs[key]!r}" for key in mark.kwargs)]
+        pytest.fail(
+            f"pgherd: the mark pg({', '.join(given)}) is not understood; "
+            f"it can be pg(isolation=…), with one of: {', '.join(_ISOLATIONS)}",
+            pytrace=False,
+        )
 
 
 @contextmanager

@@ -88,7 +88,9 @@ def read(
         UsageError: a value is none of the option's choices.
     """
     values = {
-        option.field: from_flag(option.ini) or environ.get(option.variable) or from_ini(option.ini)
+        option.field: (
+            from_flag(option.ini) or environ.get(option.variable) or from_ini(option.ini)
+        ).strip()  # a line's end comes along with what a file says
         for option in declared()
     }
     for option in fields(Options):

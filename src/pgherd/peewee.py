@@ -45,15 +45,28 @@ class PeeweeMigrations:
         """
         files = sorted(Path(self.directory).glob("*.py"))
         if not files:
-            raise UsageError(f"PeeweeMigrations: there is no migration in {self.directory}")
+            place = Path(self.directory).absolute()
+            raise UsageError(
+                f"PeeweeMigrations: there is no migration (*.py) in {place}. If that "
+                'depends on where pytest is started, write: Path(__file__).parent / "migrations"'
+            )
         return fingerprint_of(files)
 
     def apply(self, url: str) -> None:
-        """Run all migrations, in order."""
+        """Run all migrations, in order.
+
+        Raises:
+            RuntimeError: one of them failed; it is named, and the cause is chained.
+        """
         from peewee_migrate import Router
 
         with _connected(peewee.PostgresqlDatabase, url) as database:
-            Router(database, migrate_dir=str(self.directory), logger=_unheard()).run()
+            router = Router(database, migrate_dir=str(self.directory), logger=_unheard())
+            try:
+                router.run()
+            except Exception as error:
+                failed = Path(self.directory) / f"{router.diff[0]}.py"
+                raise RuntimeError(f"{failed}: {str(error).strip()}") from error
 
 
 class _Listening(peewee.PostgresqlDatabase):

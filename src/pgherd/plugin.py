@@ -17,6 +17,7 @@ from pgherd.fixtures import (
     _pg_spares,
     coordination,
     follow_migrations,
+    note_use,
     pg,
     pg_database,
     pg_disconnect,
@@ -101,6 +102,11 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Change to the database of the test's own directory before its fixtures are set up."""
     follow_migrations(item)
+
+
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """See that what a test did without `pg` does not stay for one with it."""
+    note_use(item)
 
 
 @pytest.hookimpl(trylast=True)

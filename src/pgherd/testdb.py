@@ -55,7 +55,12 @@ def with_test_db(models: Sequence[Model]) -> Callable[[T], T]:
 
     Args:
         models: whose tables the test needs.
+
+    Raises:
+        UsageError: it was given no sequence of models.
     """
+    if isinstance(models, type) or callable(models):  # to go through a model would ask its database
+        raise UsageError("with_test_db takes a sequence of models: @with_test_db((User, UserRole))")
     listed = tuple(models)
 
     def decorate(target: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import re
 import socket
 import tempfile
 import threading
@@ -162,6 +163,13 @@ def test_what_a_url_leaves_out_is_in_the_environment(monkeypatch):
         "db.example.com", 5433, "postgres", "s3cret", "shop"
     )
     assert Address.from_url("postgresql://ada:b@one:5434") == Address("one", 5434, "ada", "b")
+
+
+@pytest.mark.parametrize("scheme", ["postgresql+psycopg2", "http"])
+def test_another_scheme_is_told(scheme: str):
+    """SQLAlchemy's URLs name a driver, which is not for us."""
+    with pytest.raises(UsageError, match=f"begins with {re.escape(scheme)}://, but has to begin"):
+        Address.from_url(f"{scheme}://ada@localhost/shop")
 
 
 @pytest.mark.parametrize("url", ["service=prod", "postgresql://?service=prod"])

@@ -192,11 +192,11 @@ def running(pytester, engine):
     """Start a run in the background, and wait until the named file shows how far it is."""
     started = []
 
-    def start(until: str) -> tuple[subprocess.Popen, str]:
+    def start(until: str, tests: str = SLEEP, how: str = "-n2") -> tuple[subprocess.Popen, str]:
         pytester.makeconftest(TELL_THE_RUN)
-        pytester.makepyfile(SLEEP)
+        pytester.makepyfile(tests)
         process = subprocess.Popen(
-            [sys.executable, "-m", "pytest", "-n2", "-pno:cacheprovider"],
+            [sys.executable, "-m", "pytest", how, "-pno:cacheprovider"],
             cwd=pytester.path,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -243,6 +243,53 @@ def test_container_does_not_outlive_its_owner(running, engine, how):
         assert wait_until(lambda: containers(engine, run) == []) < 2
 
 
+FORK = """
+import os, pathlib, time
+
+def test_fork(pg):
+    if not (child := os.fork()):
+        time.sleep(30)
+        os._exit(0)
+    pathlib.Path("child").write_text(str(child))
+    pathlib.Path("asleep").touch()
+    time.sleep(60)
+"""
+
+
+def test_a_copy_of_the_owner_does_not_hold_the_lifeline(running, engine, pytester):
+    """A child by os.fork, which lives on, does not keep the container."""
+    process, run = running("asleep", FORK, "-n0")
+    assert len(containers(engine, run)) == 1
+    process.kill()
+    try:
+        assert wait_until(lambda: containers(engine, run) == []) < 2
+    finally:
+        os.kill(int((pytester.path / "child").read_text()), signal.SIGKILL)
+
+
+def test_interrupt_of_a_long_pull(pytester):
+    """Ctrl-C ends a run whose image is on its way, although its workers wait for it."""
+    pytester.makepyfile(TEST)
+    with (
+        registry.serving(registry.Image(every=4, pieces=20)) as image,
+        subprocess.Popen(
+            [sys.executable, "-m", "pytest", "-n1", f"--pgherd-image={image}"],
+            cwd=pytester.path,
+            stdout=subprocess.PIPE,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+            start_new_session=True,
+            text=True,
+        ) as process,
+    ):
+        while "pulling" not in process.stdout.readline():
+            assert process.poll() is None
+        began = time.monotonic()
+        os.killpg(process.pid, signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == pytest.ExitCode.INTERRUPTED
+    assert time.monotonic() - began < 40  # the pull takes 80
+
+
 def test_container_that_is_only_starting_does_not_outlive_its_owner(running, engine):
     """Killed while the server is being initialised, the owner leaves nothing either."""
     process, run = running("started")
@@ -274,8 +321,8 @@ def test_no_engine(pytester, monkeypatch, how):
     monkeypatch.setenv("DOCKER_HOST", f"unix://{pytester.path}/none.sock")
     text = only_message(pytester.runpytest_subprocess(how, "--dist=each"))
     place = f"unix://{pytester.path}/none.sock"
-    assert f"no Docker engine answers at {place} (No such file or directory), and" in text
-    assert text.count("name a PostgreSQL server of your own: --pgherd-url=postgresql://") == 1
+    assert f"no Docker engine answers at {place} (No such file or directory). Start" in text
+    assert text.count("or a server that you have: --pgherd-url=postgresql://") == 1
 
 
 @pytest.mark.parametrize("how", ["-n0", "-n4"])

@@ -542,13 +542,14 @@ def test_auto_without_an_engine(auto):
     )
 
 
-def test_auto_without_the_image(auto, monkeypatch):
+@pytest.mark.parametrize("image", ["pgherd.invalid/none:1", "No:Name"])
+def test_auto_without_the_image(auto, monkeypatch, image):
     """So do they where an engine answers, but has not the image and cannot pull it."""
     monkeypatch.delenv("DOCKER_HOST")
     need()
-    result = auto.runpytest_subprocess("-n0", "--pgherd-image=pgherd.invalid/none:1")
+    result = auto.runpytest_subprocess("-n0", f"--pgherd-image={image}")
     result.assert_outcomes(passed=2)
-    result.stdout.fnmatch_lines(["*because the image pgherd.invalid/none:1 is not here and*"])
+    result.stdout.fnmatch_lines([f"*because the image {image} is not here and*"])
 
 
 @pytest.mark.parametrize(("pieces", "breaks"), [(0, False), (10, False), (10, True)])

@@ -252,6 +252,21 @@ def test_workers_on_other_machines(
     assert machines.docker("ps", "--all", "--quiet", *siblings) == ""
 
 
+def test_a_container_in_the_network_of_another(machines: Machines):
+    """As `network_mode: service:…` makes it, and development containers: theirs is joined."""
+    socket = os.environ.get("DOCKER_SOCKET", "/var/run/docker.sock")
+    image = f"{machines.project.name}-tests"
+    other = machines.docker(*machines.options("--detach"), "--entrypoint=sleep", image, "120")
+    label = f"--label=com.docker.compose.project={machines.project.name}"
+    own = ["run", "--rm", label, f"--network=container:{other}"]
+    own += [f"--volume={socket}:/var/run/docker.sock", "--env=PGHERD_IMAGE"]
+    what = ["pytest", "--pgherd-server=docker", "-p", "no:cacheprovider", *FEW]
+    said = machines.docker(*own, *machines.python(*what))
+    assert re.search(
+        r"^pgherd: docker \S+ \(PostgreSQL [\d.]+\) at [\d.]+:5432, ", said, re.MULTILINE
+    )
+
+
 HOLD = """
 import sys, time
 from pgherd import admin

@@ -36,6 +36,11 @@ def test_an_empty_variable_is_not_set():
     assert read(variable="").image == "ini:1"
 
 
+def test_space_around_a_value_is_none_of_it():
+    """What a file says ends with its line, as a secret's does that was made by echo."""
+    assert read(variable=" variable:1\n").image == "variable:1"
+
+
 def test_defaults():
     """Nothing has to be set: a container of postgres:17, unless a URL is given."""
     chosen = options.Options()

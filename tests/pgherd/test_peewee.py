@@ -77,13 +77,12 @@ def test_a_directory_may_be_text(directory, empty, ask):
     assert ask(database, TABLES) == [("migratehistory",), ("shop",)]
 
 
-def test_a_failing_migration_raises_its_own_error(
-    directory, empty, caplog: pytest.LogCaptureFixture
-):
-    """What a migration raises comes out as it is, and is not logged besides."""
+def test_a_failing_migration_is_named(directory, empty, caplog: pytest.LogCaptureFixture):
+    """peewee-migrate runs it as "<string>"; what it raises is the cause, and not logged besides."""
     place = directory(_001_first=FIRST, _002_failing=FAILING)
-    with pytest.raises(ValueError, match="of the migration"):
+    with pytest.raises(RuntimeError, match=r"/002_failing\.py: of the migration") as raised:
         PeeweeMigrations(place).apply(empty("one").url)
+    assert isinstance(raised.value.__cause__, ValueError)
     assert caplog.messages == []
 
 
@@ -91,7 +90,7 @@ def test_no_connection_is_left(directory, empty, ask):
     """After the migrations, or after their failure, nobody is connected."""
     database = empty("one")
     PeeweeMigrations(directory(_001_first=FIRST)).apply(database.url)
-    with pytest.raises(ValueError, match="of the migration"):
+    with pytest.raises(RuntimeError, match="of the migration"):
         PeeweeMigrations(directory(_002_failing=FAILING)).apply(database.url)
     connected = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND pid <> %s"
     with psycopg2.connect(database.server.database("postgres").dsn) as link, link.cursor() as run:
@@ -107,7 +106,7 @@ def test_no_connection_is_left(directory, empty, ask):
 
 def test_a_directory_without_migrations(tmp_path: Path):
     """A directory that is empty or not there is told by its path."""
-    with pytest.raises(UsageError, match=r"there is no migration in .*none"):
+    with pytest.raises(UsageError, match=r"there is no migration \(\*\.py\) in /.*none\."):
         PeeweeMigrations(tmp_path / "none").fingerprint()
 
 

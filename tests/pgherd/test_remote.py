@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from contextlib import closing, suppress
 from dataclasses import replace
 from multiprocessing import AuthenticationError
@@ -14,7 +15,7 @@ from multiprocessing.connection import Client
 import psycopg2
 import pytest
 
-from pgherd import admin, naming, servers
+from pgherd import admin, coordinator, naming, servers
 from pgherd.address import Endpoint, is_loopback
 from pgherd.coordinator import Coordinator, Reception, RemoteCoordinator
 from pgherd.errors import NotHereError, ServerError, UsageError
@@ -146,6 +147,19 @@ def test_address_of_another_machine_is_told(project):
     )
 
 
+def test_name_that_only_this_machine_knows_so_is_told(project, monkeypatch):
+    """Debian's installer gives a machine's own name an address of loopback."""
+    project.makeconftest(
+        "import socket\nsocket.gethostbyname = lambda name: {'ci-host': '127.0.1.1'}[name]"
+    )
+    tx = ["-d", "--tx=ssh=somewhere.invalid"]
+    result = project.runpytest_subprocess(*tx, "--pgherd-listen=ci-host")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["ERROR: pgherd: pgherd_listen names ci-host, which is 127.0.1.1 on this machine, where *"]
+    )
+
+
 def test_each_worker_is_invited_where_it_reaches(project, place_for_worker, own_address):
     """In one run, the remote worker comes by TCP, the local one as ever, both to one server."""
     tx = ["-d", "--tx=popen", f"--tx=socket={place_for_worker}//chdir={project.path}"]
@@ -183,6 +197,36 @@ def test_stranger_is_refused_before_anything_is_unpickled(owner):
             assert stranger.recv_bytes().startswith(b"#CHALLENGE#")
             stranger.send_bytes(b"cposix\nsystem\n(S'false'\ntR.")
             assert stranger.recv_bytes() == b"#FAILURE#"
+
+
+def test_stranger_who_says_nothing_keeps_nobody_waiting(owner):
+    """What looks whether a port is open is no worker, for whose last words the end would wait."""
+    reception = Reception(owner, Endpoint("127.0.0.1"))
+    with socket.create_connection(reception.invitation["address"]):
+        with closing(RemoteCoordinator(reception.invitation, "gw0")) as line:
+            line.clone_name("gw0")
+        began = time.monotonic()
+        reception.close()
+        assert time.monotonic() - began < 3
+
+
+def test_lost_machines_are_found_out_at_both_ends(owner, monkeypatch):
+    """The kernel asks whether the other is still there."""
+    asked = []
+    keep = coordinator._keep_alive  # noqa: SLF001
+
+    def look(connection) -> None:
+        keep(connection)
+        with socket.socket(fileno=os.dup(connection.fileno())) as line:
+            asked.append(line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+
+    monkeypatch.setattr(coordinator, "_keep_alive", look)
+    with (
+        closing(Reception(owner, Endpoint("127.0.0.1"))) as reception,
+        closing(RemoteCoordinator(reception.invitation, "gw0")) as line,
+    ):
+        line.clone_name("gw0")
+        assert asked == [1, 1]
 
 
 def test_worker_says_where_it_did_not_reach_its_owner(owner):

@@ -284,20 +284,48 @@ def test_isolated_test_has_a_clone_for_itself(project, server):
     assert not {name for name in left if any(name.startswith(clone) for clone in names)}
 
 
-def test_unknown_isolation_is_told(project):
-    """A mark with another value is answered with the values that there are."""
+@pytest.mark.parametrize("given", ["isolation='table'", "'clone'", "isolate='clone'"])
+def test_a_mark_that_is_not_understood_is_told(project, given):
+    """A mark with another value or name is answered with those that there are."""
     project.makepyfile(
-        """
+        f"""
         import pytest
 
-        @pytest.mark.pg(isolation="table")
+        @pytest.mark.pg({given})
         def test_it(pg):
+            pass
+
+        def test_another(pg):
             pass
         """
     )
     result = project.runpytest_subprocess("-n0")
-    result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*isolation='table'; it can be one of: reset, clone"])
+    result.assert_outcomes(errors=1, passed=1)
+    told = result.stdout.str()
+    assert f"the mark pg({given}) is not understood" in told
+    assert "it can be pg(isolation=…), with one of: reset, clone" in told
+
+
+@pytest.mark.parametrize("change", ["write(pg_database)", "run(pg_database, 'DROP TABLE thing')"])
+def test_pristine_before_a_test_whatever_came_before(project, change):
+    """What a test did that forgot to ask for `pg` is not there for one that does."""
+    project.makepyfile(
+        WRITE
+        + f"""
+def run(database, statement):
+    with database.connect() as link:
+        link.cursor().execute(statement)
+    link.close()
+
+def test_forgets(pg_database):
+    {change}
+
+def test_asks(pg):
+    assert count(pg) == 0
+"""
+    )
+    result = project.runpytest_subprocess("-n0", "-pno:randomly")
+    result.assert_outcomes(passed=2)
 
 
 def test_factory_gives_further_databases(project, server):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import queue
@@ -46,6 +47,9 @@ _USUAL_SOCKET = "unix:///var/run/docker.sock"
 _FILES = (".testcontainers.properties", ".docker/config.json")
 _ANSWERS_WITHIN = 10
 _PROGRESS_WITHIN = 10.0
+_LAST_WORDS_WITHIN = 5.0
+_ENDED = (404, 409)
+"""What the engine answers who attaches to a container that is gone, or runs no more."""
 
 
 @contextmanager
@@ -108,11 +112,13 @@ def _look_for_the_usual_socket() -> None:
 
 
 def _no_engine(place: str, error: Exception) -> NotHereError:
+    reason = _reason(error)
+    forbidden = os.strerror(errno.EACCES) in reason
     return NotHereError(
-        f"no Docker engine answers at {place} ({_reason(error)}), and no other server is "
-        "named. Start Docker and see that you may use it (`docker info`), or name a PostgreSQL "
-        "server of your own: --pgherd-url=postgresql://user:password@host:port/database",
-        "no Docker engine answers",
+        f"no Docker engine answers at {place} ({reason}). Start Docker and see that you may use it "
+        "(`docker info`), or use PostgreSQL's own binaries (--pgherd-server=embedded), or a server "
+        "that you have: --pgherd-url=postgresql://user:password@host:port/database",
+        "you may not use the Docker engine" if forbidden else "no Docker engine answers",
     )
 
 
@@ -124,22 +130,22 @@ def _remove_unstarted(engine: Any, label: str, before: datetime) -> None:
     """
     import docker.errors
 
-    found = engine.api.containers(all=True, filters={"label": label, "status": "created"})
-    for container in found:
-        if container["Created"] < before.timestamp():
-            with suppress(docker.errors.DockerException):
+    with suppress(docker.errors.DockerException, OSError):
+        found = engine.api.containers(all=True, filters={"label": label, "status": "created"})
+        for container in found:
+            if container["Created"] < before.timestamp():
                 engine.api.remove_container(container["Id"], v=True)
-            log.info("removed container %s, which had never started", container["Id"][:12])
+                log.info("removed container %s, which had never started", container["Id"][:12])
 
 
 def _have_image(engine: Any, image: str, say: Callable[[str], None]) -> None:
     import docker.errors
 
-    with suppress(docker.errors.ImageNotFound):
-        engine.images.get(image)
-        return
-    say(f"pulling {image}, which is not on this machine yet")
     try:
+        with suppress(docker.errors.ImageNotFound):
+            engine.images.get(image)
+            return
+        say(f"pulling {image}, which is not on this machine yet")
         for event in _progress(engine, *_repository_and_tag(image)):
             if "error" in event:
                 raise _no_image(image, event["error"])
@@ -206,8 +212,8 @@ class _Place:
     """
 
     def __init__(self, engine: Any, host: str = "") -> None:
-        url = urlsplit(engine.api.base_url)
-        remote = url.scheme in {"http", "https"} and url.hostname not in {None, "localhost"}
+        url = urlsplit(_told_by_ssh() or engine.api.base_url)
+        remote = url.scheme in {"http", "https", "ssh"} and url.hostname not in {None, "localhost"}
         remote = remote and not str(url.hostname).startswith("127.")
         self.host = str(url.hostname) if remote else host or "127.0.0.1"
         self.publish = ("0.0.0.0" if remote else socket.gethostbyname(self.host), None)  # noqa: S104
@@ -225,6 +231,14 @@ class _Place:
         return self.host, int(published[0]["HostPort"])
 
 
+def _told_by_ssh() -> str | None:
+    """Give the URL of an engine behind ssh, which its client does not tell."""
+    from testcontainers.core.docker_client import get_docker_host
+
+    told = get_docker_host() or ""
+    return told if told.startswith("ssh://") else None
+
+
 def _own_network(engine: Any) -> str | None:
     """Find the network of the container that this process runs in; None outside of any."""
     import docker.errors
@@ -234,6 +248,11 @@ def _own_network(engine: Any) -> str | None:
     for name in _own_names():
         with suppress(docker.errors.NotFound):
             own = engine.containers.get(name)
+            mode = own.attrs["HostConfig"]["NetworkMode"]
+            if mode.startswith(
+                "container:"
+            ):  # it shares the network of another: `service:` of compose
+                own = engine.containers.get(mode.partition(":")[2])
             networks: list[str] = list(own.attrs["NetworkSettings"]["Networks"])
             return networks[0] if networks and networks[0] not in {"host", "none"} else None
     return None
@@ -307,7 +326,7 @@ def _start(container: DockerContainer, image: str) -> None:
     testcontainers_config.ryuk_disabled = True
     try:
         container.start()
-    except docker.errors.DockerException as error:
+    except (docker.errors.DockerException, OSError) as error:
         raise ServerError(
             f"the engine cannot start a container of {image!r}: {_reason(error)}. "
             "pgherd needs an image that is made like the official postgres"
@@ -328,15 +347,26 @@ class _Lifeline:
         streams = dict.fromkeys(("stdin", "stdout", "stderr", "stream", "logs"), 1)
         try:
             self._file = client.api.attach_socket(container.get_container_id(), streams)
-        except docker.errors.DockerException:
+        except docker.errors.APIError as error:
+            if error.status_code not in _ENDED:
+                raise ServerError(
+                    f"the engine does not let us attach to the container: {_reason(error)}. "
+                    "What stands before it has to allow that, or name a server: --pgherd-url"
+                ) from error
             self._file = None
             self.ended.set()
             return
         self._socket = getattr(self._file, "_sock", self._file)
         self._socket.settimeout(None)
+        # A copy of us, a child by os.fork, could outlive us, and the lifeline would not be cut.
+        os.register_at_fork(after_in_child=self._forget)
         self._socket.sendall(HELLO)
         self._listener = threading.Thread(target=self._listen, name="pgherd-lifeline", daemon=True)
         self._listener.start()
+
+    def _forget(self) -> None:
+        with suppress(OSError):
+            os.close(self._socket.fileno())
 
     def _listen(self) -> None:
         """Read all that the server logs: an engine whose client does not read holds it up."""
@@ -354,7 +384,7 @@ class _Lifeline:
         if self._file is not None:
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
-            self._listener.join()
+            self._listener.join(_LAST_WORDS_WITHIN)
             self._file._response.close()  # noqa: SLF001 (docker-py keeps it there, and open)
             self._socket.close()
 
@@ -376,14 +406,16 @@ def _wait(address: Address, lifeline: _Lifeline, image: str) -> str:
             if is_hopeless(error):
                 break
         time.sleep(_ASK_EVERY)
-    what = (
-        "ended at once"
-        if lifeline.ended.is_set()
-        else f"could not be connected to in time: {str(problem).strip()}"
-    )
     last = "\n".join(f"    {line}" for line in lifeline.lines) or "    (nothing)"
+    if not lifeline.ended.is_set():
+        raise NotHereError(
+            f"the container of {image!r} cannot be reached from here at {address.host}:"
+            f"{address.port}: {str(problem).strip()}\nIts last lines:\n{last}\n"
+            "If this process is in a container, too, name a server that it reaches: --pgherd-url",
+            "its container cannot be reached from here",
+        ) from problem
     raise ServerError(
-        f"the container of {image!r} {what}. Its last lines:\n{last}\n"
+        f"the container of {image!r} ended at once. Its last lines:\n{last}\n"
         "pgherd needs an image that is made like the official postgres (--pgherd-image)"
     ) from problem
 

@@ -55,8 +55,10 @@ def server(options: Options, run: Run, say: Callable[[str], None]) -> Iterator[S
             refused = _refusal(link, address, run.workers)
             version = admin.version(link)
     except psycopg2.Error as error:
+        # What follows the first line are libpq's own guesses.
+        reason = str(error).strip().partition("\n")[0]
         raise ServerError(
-            f"{told} be used: {str(error).strip()}. Start it, or correct the URL"
+            f"{told} be used: {reason}. See that it runs, and that the URL is right"
         ) from error
     if refused:
         raise ServerError(f"{told} be used: {refused}")
