@@ -1,4 +1,4 @@
-# make demo and make test need Python and Docker, and nothing else: they make their own .venv.
+# make demo and make test need Python and nothing else: they make their own .venv.
 
 PYTHON ?= python3
 BIN := .venv/bin
