@@ -248,11 +248,9 @@ def _own_network(engine: Any) -> str | None:
     for name in _own_names():
         with suppress(docker.errors.NotFound):
             own = engine.containers.get(name)
-            mode = own.attrs["HostConfig"]["NetworkMode"]
-            if mode.startswith(
-                "container:"
-            ):  # it shares the network of another: `service:` of compose
-                own = engine.containers.get(mode.partition(":")[2])
+            shared, _, other = own.attrs["HostConfig"]["NetworkMode"].partition(":")
+            if shared == "container":  # it has the network of another, as by compose's `service:…`
+                own = engine.containers.get(other)
             networks: list[str] = list(own.attrs["NetworkSettings"]["Networks"])
             return networks[0] if networks and networks[0] not in {"host", "none"} else None
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg2
@@ -51,7 +51,7 @@ def server(options: Options, run: Run, say: Callable[[str], None]) -> Iterator[S
         )
     told = f"the PostgreSQL server at {address.host}:{address.port}, which pgherd_url names, cannot"
     try:
-        with admin.connected(address) as link:
+        with _connected(address) as link:
             refused = _refusal(link, address, run.workers)
             version = admin.version(link)
     except psycopg2.Error as error:
@@ -63,6 +63,14 @@ def server(options: Options, run: Run, say: Callable[[str], None]) -> Iterator[S
     if refused:
         raise ServerError(f"{told} be used: {refused}")
     yield Server(address, "external", version)
+
+
+@contextmanager
+def _connected(address: Address) -> Iterator[connection]:
+    """Lend a connection that changes no setting: behind a pooler the next client would have it."""
+    with closing(address.database(address.maintenance).connect()) as link:
+        link.autocommit = True
+        yield link
 
 
 def _refusal(link: connection, address: Address, workers: int) -> str | None:
@@ -117,7 +125,7 @@ def _refusal_of_pool(link: connection, address: Address) -> str | None:
     that are asked in turns for the process that serves them have each their own, if they are
     sessions: https://www.pgbouncer.org/features.html
     """
-    with admin.connected(address) as other:
+    with _connected(address) as other:
         served = {_served_by(link, other) for _ in range(_ASKED_TIMES)}
     if len(served) == 1 and len(set(*served)) == len((link, other)):
         return None
