@@ -12,7 +12,7 @@ import pytest
 
 from pgherd import clone, current, naming, reset, template, undo
 from pgherd.clone import Spares
-from pgherd.errors import LeftBehindWarning, MigrationError, PgherdError
+from pgherd.errors import LeftBehindWarning, MigrationError, PgherdError, UsageError
 from pgherd.migrations import NoMigrations
 
 if TYPE_CHECKING:
@@ -61,6 +61,11 @@ def pg_template(
             raise MigrationError.caused_by(error) from error
 
     with _told(request):
+        if not (hasattr(pg_migrations, "fingerprint") and hasattr(pg_migrations, "apply")):
+            raise UsageError(
+                f"pg_migrations gave {pg_migrations!r}, which has no fingerprint() and apply(url). "
+                "PeeweeMigrations, sql_files and command make what has both"
+            )
         # What a role makes, another may not touch: each has templates of its own.
         name = naming.template(pg_server.user, pg_migrations.fingerprint(), undo.fingerprint())
         if owner.claim(name, config.stash[worker_id]):

@@ -208,6 +208,22 @@ def test_failing_migration_is_told_once(project, server):
     assert template not in databases(server)
 
 
+def test_what_migrates_nothing_is_told(project):
+    """A directory alone is no migrations: it is not said what runs them."""
+    project.makeconftest(
+        """
+        import pytest
+
+        @pytest.fixture(scope="session")
+        def pg_migrations():
+            return "app/migrations"
+        """
+    )
+    text = project.runpytest_subprocess("-n0").stdout.str()
+    assert "pgherd: pg_migrations gave 'app/migrations', which has no fingerprint()" in text
+    assert "src/pgherd" not in text
+
+
 def test_no_database_test_starts_nothing(project, monkeypatch):
     """Tests that need no database pass where there is no server at all."""
     monkeypatch.setenv("PGHERD_URL", "postgresql://nobody@127.0.0.1:1/none")
