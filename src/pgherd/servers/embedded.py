@@ -32,6 +32,7 @@ log = logging.getLogger("pgherd")
 _LOOPBACK = "127.0.0.1"
 _READY_WITHIN = 60.0
 _ENDS_WITHIN = 10.0
+_LAST_WORDS_WITHIN = 2.0
 _ASK_EVERY = 0.01
 # TCP, because every driver speaks it, and because the path of a Unix socket may be too long: 107
 # bytes. Shared memory for parallel queries is taken where the data are, in memory if there is room:
@@ -65,11 +66,20 @@ def server(options: Options, run: Run, say: Callable[[str], None]) -> Iterator[S
         address, version = _wait(lifeline, host, password, found)
         log.info("started PostgreSQL %s from %s", version, found.directory)
         yield Server(address, f"embedded {found.directory}", version)
-        lifeline.listen(0)
+        if not _answers(address):
+            lifeline.listen(_LAST_WORDS_WITHIN)
         if lifeline.failed:
             log.warning("the server had ended before the run: %s", lifeline.failed)
             say(f"the server had ended before the run: {lifeline.failed}")
     log.info("stopped PostgreSQL from %s", found.directory)
+
+
+def _answers(address: Address) -> bool:
+    try:
+        with admin.connected(address):
+            return True
+    except psycopg2.Error:
+        return False
 
 
 class _Supervisor:
