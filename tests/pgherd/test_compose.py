@@ -68,10 +68,19 @@ class Project:
         return set(self.docker("inspect", f"--format={names}", *containers).split())
 
 
-@pytest.fixture
-def project() -> Iterator[Project]:
-    """Give a compose project that nobody else has, and remove all of it."""
+@pytest.fixture(scope="session")
+def built() -> Iterator[None]:
+    """Have the suite's image built, and kept, so that each further name for it takes no time."""
     engine.need("python:3.13-slim", "postgres:17", compose=True)
+    keeper = Project(f"compose-{secrets.token_hex(4)}")
+    keeper.docker("compose", "build", "--quiet", "tests", "tests-with-service")
+    yield
+    keeper.docker("compose", "down", "--rmi=local")
+
+
+@pytest.fixture
+def project(built: None) -> Iterator[Project]:
+    """Give a compose project that nobody else has, and remove all of it."""
     project = Project(f"compose-{secrets.token_hex(4)}")
     yield project
     if left := project.made("ps", "--all"):

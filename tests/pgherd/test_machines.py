@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.pgherd import engine
-from tests.pgherd.test_compose import AT_MOST, CHECKOUT, Project
+from tests.pgherd.test_compose import AT_MOST, CHECKOUT, Project, built
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+__all__ = ["built"]  # a fixture
 
 # All of tests/app takes twice as long: PGHERD_WHOLE_SUITE=1.
 WHOLE = ["tests/app"] if "PGHERD_WHOLE_SUITE" in os.environ else []
@@ -167,9 +168,8 @@ def passed(said: str) -> Counter[str]:
 
 
 @pytest.fixture
-def machines() -> Iterator[Machines]:
+def machines(built: None) -> Iterator[Machines]:
     """Give a network and an image that nobody else has; remove them and what uses them."""
-    engine.need("python:3.13-slim", "postgres:17", compose=True)
     project = Project(f"machines-{secrets.token_hex(4)}")
     try:
         project.docker("compose", "build", "--quiet", "tests")
