@@ -15,6 +15,7 @@ import time
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import psycopg2
 import pytest
@@ -55,7 +56,13 @@ def _own() -> Path:
     order = {"bin": str(found.directory), "root": str(found.root), "parts": found.parts}
     stack = ExitStack()
     atexit.register(stack.close)
-    return supervisor.programs(order, supervisor.User(), stack)
+    # The supervisor looks whether its owner has ended, which is at the other end of a pipe.
+    reading, writing = os.pipe()
+    with mock.patch.object(supervisor, "_OWNER", reading):
+        place = supervisor.programs(order, supervisor.User(), stack)
+    os.close(reading)
+    os.close(writing)
+    return place
 
 
 def as_whom() -> dict[str, object]:

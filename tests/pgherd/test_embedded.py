@@ -311,6 +311,8 @@ def test_only_who_runs_it_reads_its_log(owner):
 )
 def test_root_that_cannot_become_another_is_told(owner, prefix):
     """As in a container with fewer rights; the message says which are needed."""
+    if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
+        pytest.skip(f"{prefix[0]} may not do this here")
     started = owner(prefix=prefix)
     told = started.process.communicate(timeout=30)[0].decode()
     assert "root may run it neither as the user `postgres` nor as `nobody` here" in told
