@@ -50,7 +50,7 @@ SELECT gid, extract(epoch FROM clock_timestamp() - prepared)::float FROM pg_prep
 WHERE database = current_database()
 """
 
-_GRACE = 0.1
+_GRACE = 0.5
 """How long a connection may take to end by itself, in seconds: the server notices that a client
 closed it only after the client's next statement."""
 
