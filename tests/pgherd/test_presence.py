@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import closing
 
 import pytest
 
 from pgherd import admin, presence
 from pgherd.presence import Presence
+from tests.pgherd.test_coordinator import wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -37,14 +37,6 @@ def lose(link, run, held):
         wait_until(lambda: not held(name))
 
     return end
-
-
-def wait_until(condition) -> None:
-    """Wait for a condition."""
-    until = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < until, "it never happened"
-        time.sleep(0.01)
 
 
 def test_it_lasts_as_long_as_the_run(pg_server, run, held):
