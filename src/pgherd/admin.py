@@ -226,8 +226,8 @@ def thaw(link: connection, name: str) -> None:
             )
 
 
-def is_frozen(link: connection, name: str) -> bool | None:
-    """Say whether a template is finished, and can be cloned; None where there is no such database.
+def is_frozen(link: connection, name: str) -> bool:
+    """Say whether a template is there and finished, and can be cloned.
 
     It can not where the machine has got another version of its collations since: its indexes may
     be out of order. https://www.postgresql.org/docs/current/sql-altercollation.html
@@ -235,13 +235,14 @@ def is_frozen(link: connection, name: str) -> bool | None:
     known = link.server_version >= _COLLATION_VERSION_SINCE
     with link.cursor() as cursor:
         cursor.execute(_FROZEN if known else _FROZEN_BEFORE, [name])
-        row = cursor.fetchone()
-        return None if row is None else row[0]
+        return cursor.fetchall() == [(True,)]
 
 
 def exists(link: connection, name: str) -> bool:
     """Say whether there is a database of this name."""
-    return is_frozen(link, name) is not None
+    with link.cursor() as cursor:
+        cursor.execute("SELECT FROM pg_database WHERE datname = %s", [name])
+        return bool(cursor.rowcount)
 
 
 def drop(link: connection, name: str) -> None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from psycopg2 import sql
 
+from pgherd.statements import FIRST_OF_USER
+
 if TYPE_CHECKING:
     from psycopg2.extensions import connection
 
@@ -22,7 +24,8 @@ _NOW = """to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS
 # What takes a lock of its own when all of a schema is looked at.
 _RELATIONS = """
 SELECT count(*) FROM pg_class JOIN pg_namespace AS space ON space.oid = relnamespace
-WHERE relkind IN ('r', 'p', 'm', 'i', 'I', 'S') AND pg_class.oid >= 16384 AND nspname !~ '^pg_'
+WHERE relkind IN ('r', 'p', 'm', 'i', 'I', 'S') AND nspname !~ '^pg_'
+ AND pg_class.oid >= %s
 """
 
 
@@ -61,6 +64,6 @@ def write(link: connection, name: str, relations: int) -> None:
 def relations(inside: connection) -> int:
     """Count the tables, indexes and sequences of the database that a connection leads to."""
     with inside.cursor() as cursor:
-        cursor.execute(_RELATIONS)
+        cursor.execute(_RELATIONS, [FIRST_OF_USER])
         ((number,),) = cursor.fetchall()
         return int(number)

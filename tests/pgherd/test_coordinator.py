@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
 from contextlib import closing
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client
@@ -15,6 +14,7 @@ from pgherd import clone
 from pgherd.coordinator import Coordinator, Reception, RemoteCoordinator
 from pgherd.errors import MigrationError, ServerError
 from pgherd.options import Options
+from tests.pgherd.waiting import wait_until
 
 
 @pytest.fixture
@@ -65,14 +65,6 @@ def in_thread(action) -> tuple[threading.Thread, list]:
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     return thread, results
-
-
-def wait_until(condition) -> None:
-    """Wait for a condition."""
-    until = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < until, "it never happened"
-        time.sleep(0.005)
 
 
 def test_all_workers_get_one_server(worker, pg_server, said):

@@ -20,6 +20,7 @@ from pgherd.servers import docker as docker_server
 from pgherd.servers.docker import _remove_unstarted
 from tests.pgherd import registry
 from tests.pgherd.engine import need
+from tests.pgherd.waiting import wait_until
 
 MEET = """
 import pathlib, sys, time
@@ -220,15 +221,6 @@ def running(pytester, engine):
     for process in started:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-
-
-def wait_until(condition, seconds: float = 60.0) -> float:
-    """Wait for a condition, and give the seconds it took."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < seconds, "it never happened"
-        time.sleep(0.01)
-    return time.monotonic() - began
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])

@@ -30,6 +30,7 @@ from pgherd.options import Options
 from pgherd.servers import docker
 from tests.pgherd import registry
 from tests.pgherd.engine import need
+from tests.pgherd.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -180,14 +181,6 @@ def owner(place):
 
 # It takes 0.03 s; not every machine that runs tests has the time.
 SOON = 5.0
-
-
-def wait_until(condition, seconds: float = 30.0) -> None:
-    """Wait for a condition, so many seconds at most."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < seconds, "it never happened"
-        time.sleep(0.005)
 
 
 def test_server_is_as_it_has_to_be(owner):

@@ -20,6 +20,7 @@ from pgherd.errors import ServerError
 from pgherd.options import Options
 from pgherd.servers import Run, external
 from tests.pgherd import clusters
+from tests.pgherd.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -347,7 +348,7 @@ def test_a_run_keeps_the_templates_that_it_uses(role, link):
             assert admin.templates(another) == {name: True}
         owner.settle(name, built=True)
     with admin.connected(address) as another:
-        wait_until_free(another, naming.use_of(name))
+        wait_until(lambda: not admin.is_locked(another, naming.use_of(name)))
         sweep.templates(address, keep=0)
         assert admin.templates(another) == {}
 
@@ -365,13 +366,6 @@ def test_a_run_that_built_a_template_drops_the_oldest(role, link):
         owner.settle(names[5], built=True)
         with admin.connected(address) as another:
             assert set(admin.templates(another)) == set(names[1:])
-
-
-def wait_until_free(link, name: str) -> None:
-    """Wait until a connection that was closed has let go of a lock."""
-    until = time.monotonic() + 5
-    while admin.is_locked(link, name):
-        assert time.monotonic() < until, "the lock is still held"
 
 
 @pytest.fixture

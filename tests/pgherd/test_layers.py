@@ -30,9 +30,9 @@ LAYERS = [
     {"servers.docker", "servers.embedded", "servers.external"},
     {"servers", "template", "clone", "reset", "undo", "sweep", "testdb", "presence"},
     {"admin", "options", "settings", "lifeline", "binaries", "supervisor"}
-    | {"migrations", "binding", "shape"},
+    | {"migrations", "binding", "shape", "note"},
     {"current", "statements"},
-    {"address", "budget", "naming", "note"},
+    {"address", "budget", "naming"},
     {"errors"},
 ]
 STAGES = {"template", "clone", "reset", "undo", "sweep", "presence"}

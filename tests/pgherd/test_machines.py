@@ -10,7 +10,6 @@ import os
 import re
 import secrets
 import subprocess
-import time
 import uuid
 from collections import Counter
 from contextlib import ExitStack
@@ -21,6 +20,7 @@ import pytest
 import yaml
 
 from tests.pgherd.test_compose import AT_MOST, CHECKOUT, Project, built
+from tests.pgherd.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,10 +135,7 @@ class Machines:
             ),
         }[way]
         server = self.docker(*where, *what)
-        until = time.monotonic() + 30
-        while sign not in self.docker("logs", server):
-            assert time.monotonic() < until, "it does not listen"
-            time.sleep(0.05)
+        wait_until(lambda: sign in self.docker("logs", server))
 
     def have_ssh(self, place: Path) -> None:
         """Give the suite's image OpenSSH, and a key that lets each machine into the others."""
@@ -285,14 +282,9 @@ def test_a_machine_that_is_lost_lets_go_of_its_lock(machines: Machines):
     url = machines.kinds["Secret"]["stringData"]["url"]
     what = ["--entrypoint=python", f"{machines.project.name}-tests", "-c", HOLD, url]
     lost = machines.docker(*machines.options("--detach"), *what)
-    until = time.monotonic() + 30
-    while "held" not in machines.docker("logs", lost):
-        assert time.monotonic() < until, "it does not get the lock"
-        time.sleep(0.05)
+    wait_until(lambda: "held" in machines.docker("logs", lost))
     locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
     assert machines.sql(server, locks) == ["1"]
     machines.docker("network", "disconnect", "--force", machines.project.name, lost)
-    until = time.monotonic() + 20
-    while machines.sql(server, locks) != ["0"]:
-        assert time.monotonic() < until, "the server believes that it is still there"
-        time.sleep(0.1)
+    # The server believes in it for no longer.
+    wait_until(lambda: machines.sql(server, locks) == ["0"], 20)

@@ -8,7 +8,7 @@ import pytest
 
 from pgherd import admin, presence
 from pgherd.presence import Presence
-from tests.pgherd.test_coordinator import wait_until
+from tests.pgherd.waiting import wait_until
 
 
 @pytest.fixture(autouse=True)
