@@ -165,13 +165,20 @@ def follow_migrations(item: pytest.Item) -> None:
     the database of another directory. What depends on the template is torn down with it, as when
     a parametrized fixture changes: by `FixtureDef.finish` in pytest's src/_pytest/fixtures.py.
     """
-    if "pg_template" in getattr(item, "fixturenames", ()):
-        definitions = item._fixtureinfo.name2fixturedefs  # type: ignore[attr-defined]  # noqa: SLF001
-        migrations = definitions["pg_migrations"][-1]
+    # `with_test_db` asks for `pg` without what that asks for in turn.
+    if {"pg", "pg_template"} & {*getattr(item, "fixturenames", ())}:
+        migrations = _definition(item, "pg_migrations")
         before = item.config.stash.get(_migrated_by, migrations)
         item.config.stash[_migrated_by] = migrations
         if before is not migrations:
-            definitions["pg_template"][-1].finish(item._request)  # type: ignore[attr-defined]  # noqa: SLF001
+            _definition(item, "pg_template").finish(item._request)  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+def _definition(item: pytest.Item, name: str) -> pytest.FixtureDef[Any]:
+    """Give the fixture of this name that is nearest to the test."""
+    found = item.session._fixturemanager.getfixturedefs(name, item)  # noqa: SLF001
+    assert found  # noqa: S101 (for mypy: they are this plugin's)
+    return found[-1]
 
 
 def note_use(item: pytest.Item) -> None:

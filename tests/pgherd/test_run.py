@@ -472,3 +472,31 @@ def test_each_directory_has_the_database_of_its_own_migrations(directories, serv
     result.assert_outcomes(passed=9)
     assert clones(directories)
     assert not clones(directories) & databases(server)
+
+
+WITH_TEST_DB = """
+import peewee
+from pgherd.peewee import with_test_db
+
+class {name}(peewee.Model):
+    id = peewee.IntegerField(primary_key=True)
+
+@with_test_db(({name},))
+def test_{name}():
+    assert {name}._meta.database.get_tables() == ["{name}"]
+"""
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["shop/test_shop_a.py", "forum/test_decorated.py", "shop/test_shop_b.py"],
+        ["forum/test_decorated.py", "shop/test_shop_a.py", "forum/test_forum_a.py"],
+    ],
+)
+def test_with_test_db_has_the_database_of_its_directory(directories, files):
+    """The decorator names no fixture, and still its test follows the nearest `pg_migrations`."""
+    decorated = directories.path / "forum" / "test_decorated.py"
+    decorated.write_text(WITH_TEST_DB.replace("{name}", "forum"))
+    result = directories.runpytest_subprocess("-pno:randomly", "-n0", *files)
+    result.assert_outcomes(passed=5)
