@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from psycopg2.extensions import cursor
 
+_MINE = "(SELECT oid FROM pg_database WHERE datname = current_database())"
+
 # What belongs to a database, but is kept outside of it. A clone is given the template's settings;
 # it has none of the rest, whatever the template has, because CREATE DATABASE does not copy it:
 # https://www.postgresql.org/docs/current/manage-ag-templatedbs.html
@@ -80,6 +82,19 @@ _SUM_CHANGED = f"{_SUM} IS DISTINCT FROM {{sum}}"
 _ANY_ROW = "EXISTS (SELECT FROM {catalog} WHERE {rows})"
 _NOTED = "EXISTS (SELECT FROM {schema}.noted)"
 
+# REASSIGN OWNED is no event either. It takes from a role all that it owns in the database, so that
+# one object of each owner tells. What the role owns that made the cluster is not listed, and cannot
+# be taken from it: shdepReassignOwned in PostgreSQL's src/backend/catalog/pg_shdepend.c.
+_OWNERS = f"""
+SELECT DISTINCT ON (refobjid) refobjid, classid, objid FROM pg_shdepend
+WHERE dbid = {{database}} AND deptype = 'o' AND objid NOT IN {_TEMPORARY_TABLES}
+ORDER BY refobjid, objid
+"""  # noqa: S608
+_DISOWNED = """
+NOT EXISTS (SELECT FROM pg_shdepend WHERE dbid = pgherd_database AND deptype = 'o'
+            AND refobjid = {role} AND classid = {catalog} AND objid = {id})
+"""
+
 _SHAPE = """
 CREATE FUNCTION {schema}.shape() RETURNS numeric[] LANGUAGE plpgsql SET search_path = pg_catalog
 AS $shape$ BEGIN RETURN ARRAY[{sums}]; END $shape$
@@ -100,7 +115,8 @@ DECLARE
   lasting boolean := CASE TG_EVENT
     WHEN 'sql_drop' THEN
       EXISTS (SELECT FROM pg_event_trigger_dropped_objects() WHERE NOT is_temporary)
-    ELSE EXISTS (SELECT FROM pg_event_trigger_ddl_commands()
+    -- That a policy is for one role less is none of its commands.
+    ELSE TG_TAG = 'DROP OWNED' OR EXISTS (SELECT FROM pg_event_trigger_ddl_commands()
                  WHERE schema_name IS DISTINCT FROM 'pg_temp')
     END;
 BEGIN
@@ -128,7 +144,7 @@ class NotedShape:
 
         It refers to the variable `pgherd_database`, the current database's identifier.
         """
-        parts = [_database_changed(self._run), *self._sums(), formatted(_NOTED)]
+        parts = [_database_changed(self._run), *self._sums(), *self._owners(), formatted(_NOTED)]
         return joined(" OR ", parts)
 
     def _sums(self) -> Iterator[sql.Composable]:
@@ -138,6 +154,11 @@ class NotedShape:
                 yield formatted(_ANY_ROW, **parts)
             else:
                 yield formatted(_SUM_CHANGED, **parts, sum=sql.Literal(found))
+
+    def _owners(self) -> Iterator[sql.Composable]:
+        for found in rows(self._run, _OWNERS.format(database=_MINE)):
+            role, catalog, oid = map(sql.Literal, found)
+            yield formatted(_DISOWNED, role=role, catalog=catalog, id=oid)
 
     def remember(self) -> None:
         """Let the shape be as it is now."""
@@ -166,8 +187,7 @@ class SummedShape:
 
 
 def _database_changed(run: cursor) -> sql.Composable:
-    mine = "(SELECT oid FROM pg_database WHERE datname = current_database())"
-    [(settings,)] = rows(run, "SELECT " + _SETTINGS.format(database=mine))
+    [(settings,)] = rows(run, "SELECT " + _SETTINGS.format(database=_MINE))
     return formatted(
         _DATABASE_CHANGED,
         settings=sql.SQL(_SETTINGS.format(database="pgherd_database")),

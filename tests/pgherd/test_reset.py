@@ -509,6 +509,36 @@ def test_everything_else_is_undone(shop: Clone, statement: str):
     shop.undone_in_place()
 
 
+@pytest.fixture
+def reader(link, run: str) -> Iterator[str]:
+    """Give a role, which is dropped when all databases that know it are gone."""
+    name = f"reader_{run}"
+    link.cursor().execute(f"CREATE ROLE {name}")
+    yield name
+    for database in admin.names(link, f"pgherd_{run}_"):
+        admin.thaw(link, database)
+        admin.drop(link, database)
+    link.cursor().execute(f"DROP ROLE {name}")
+
+
+@pytest.mark.parametrize(
+    ("setup", "statement"),
+    [
+        ("GRANT SELECT ON t TO {role}", "DROP OWNED BY {role}"),
+        ("CREATE POLICY p ON t TO {role}, {other}", "DROP OWNED BY {role}"),
+        ("ALTER TABLE t OWNER TO {role}", "REASSIGN OWNED BY {role} TO {other}"),
+    ],
+)
+def test_what_a_role_owns_and_may_is_undone(made, reader: str, setup: str, statement: str):
+    """Event triggers are told little of what is done to all that a role has, or nothing."""
+    roles = {"role": reader, "other": "pg_monitor"}
+    subject = made(f"CREATE TABLE t (); {setup}".format(**roles))
+    assert subject.undone_in_place()
+    subject.do(statement.format(**roles))
+    assert subject.difference()
+    assert not subject.undone_in_place()
+
+
 @pytest.mark.parametrize(
     "statement",
     [
