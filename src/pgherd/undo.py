@@ -54,10 +54,13 @@ OR EXISTS (SELECT FROM pg_lock_status()
 """
 _PREPARED = "EXISTS (SELECT FROM pg_prepared_xact() AS prepared WHERE dbid = pgherd_database)"
 
-# The names of this function's variables are ones that no column has.
+# The names of this function's own variables are ones that no column has. Those of its results, and
+# FOUND, a column may have, and then it is the column that is meant:
+# https://www.postgresql.org/docs/current/plpgsql-implementation.html#PLPGSQL-VAR-SUBST
 _FUNCTION = """
 CREATE FUNCTION {schema}.reset(OUT state text, OUT bloated text[]) LANGUAGE plpgsql
 SET search_path = pg_catalog AS $reset$
+#variable_conflict use_column
 DECLARE
   pgherd_database oid := (SELECT oid FROM pg_database WHERE datname = current_database());
   pgherd_in_place boolean := current_setting('session_replication_role') = 'replica';

@@ -326,7 +326,20 @@ def test_a_rule_that_always_applies(made):
     subject.undone_in_place()
 
 
-@pytest.mark.parametrize("column", ["boundary", "in_place", "id", "since", "shape", "oid", "count"])
+@pytest.mark.parametrize(
+    "column",
+    [
+        "boundary",
+        "id",
+        "since",
+        "shape",
+        "oid",
+        "count",
+        "state",
+        "bloated",
+        "found",
+    ],
+)
 def test_a_column_may_be_named_like_our_own(made, column: str):
     """A column named like something in the generated function does not confuse it."""
     subject = made(f'CREATE TABLE seed ("{column}" int); INSERT INTO seed VALUES (1)')
