@@ -95,6 +95,7 @@ class Coordinator:
         self._starting = threading.Lock()
         self._address: Address | None = None
         self._presence: Presence | None = None
+        self._gone = False
         self._settled = threading.Condition()
         self._templates: dict[str, str] = {}
 
@@ -106,7 +107,7 @@ class Coordinator:
         """Give the run's server; the first to ask has it started, the others wait."""
         with self._starting:
             if self.failed:
-                raise ServerError("no database server; the first test that needed it was told why")
+                raise ServerError("no database server; the test that asked first is told why")
             if self._closed:
                 raise ServerError("the run has ended, and its database server with it")
             if self._address is None:
@@ -121,9 +122,10 @@ class Coordinator:
         began = time.monotonic()
         run = servers.Run(self.run, self._workers, self._host)
         server = self._stack.enter_context(servers.start(self._options, run, self._say))
-        presence = Presence(server.address, self.run)
-        self._presence = self._stack.enter_context(closing(presence))
-        sweep.dead_runs(server.address)
+        if server.is_shared:
+            presence = Presence(server.address, self.run)
+            self._presence = self._stack.enter_context(closing(presence))
+            sweep.dead_runs(server.address)
         self._say(
             f"{server.description} (PostgreSQL {server.version}) at {server.address.host}:"
             f"{server.address.port}, ready in {time.monotonic() - began:.2f} s"
@@ -136,7 +138,7 @@ class Coordinator:
             self._settled.wait_for(lambda: self._templates.get(template) in {None, _READY, _FAILED})
             state = self._templates.setdefault(template, worker)
             if state == _FAILED:
-                raise MigrationError("there is no template; the first test was told why")
+                raise MigrationError("there is no template; the test that asked first is told why")
             if self._presence is not None and state == worker:
                 self._presence.hold(naming.use_of(template))
             return state != _READY
@@ -147,23 +149,31 @@ class Coordinator:
         Raises:
             ServerError: the server has not enough locks for so many workers and a schema so big.
         """
-        address = self._address if built else None
-        shortage = self._shortage(address, template) if address else None
+        shortage = self._shortage(template) if built else None
         with self._settled:
             self._templates[template] = _READY if built and not shortage else _FAILED
             self._settled.notify_all()
         if shortage:
             self.failed = True
             raise ServerError(f"the server has not enough locks for this run: {shortage}")
-        if address:
-            sweep.templates(address)
+        if built and self._presence is not None:
+            self._tidy(sweep.templates)
 
-    def _shortage(self, server: Address, template: str) -> str | None:
-        with admin.connected(server) as link:
-            noted = note.read(link, template)
-            if noted is None:
-                return None
-            return admin.lock_table(link).shortage(self._workers, noted.relations)
+    def _shortage(self, template: str) -> str | None:
+        """Say why the server's locks will not do for all workers. That it is full now is no reason.
+
+        Whoever waits for the template is told in any case how it ended.
+        """
+        if self._address is None:
+            return None
+        try:
+            with admin.connected(self._address) as link:
+                noted = note.read(link, template)
+                table = admin.lock_table(link)
+        except psycopg2.Error as error:
+            log.warning("could not count the server's locks: %s", str(error).strip())
+            return None
+        return table.shortage(self._workers, noted.relations) if noted else None
 
     def release(self, worker: str) -> None:
         """Drop the clone of a worker that is gone, and let another build what it was building."""
@@ -173,8 +183,7 @@ class Coordinator:
             }
             self._settled.notify_all()
         with self._starting:
-            if self._address is not None:
-                sweep.clones(self._address, self.clone_name(worker))
+            self._tidy(sweep.clones, self.clone_name(worker))
 
     def close(self) -> None:
         """Drop the run's clones and stop its server.
@@ -186,19 +195,25 @@ class Coordinator:
             return
         try:
             with self._stack:
-                self._drop_clones()
+                self._tidy(sweep.clones, naming.clones_of(self.run))
+                self._address = None
         finally:
             self._starting.release()
 
-    def _drop_clones(self) -> None:
-        address, self._address = self._address, None
+    def _tidy(self, tidy: Callable[..., None], *what: str) -> None:
+        """Drop what nobody needs any more, if the server does its part.
+
+        Not worth an error: a throwaway server takes its databases along, and on another the next
+        run finds that this one's lock is free. One that does not answer is not asked again: it
+        takes ten seconds each time.
+        """
+        if self._address is None or self._gone:
+            return
         try:
-            if address is not None:
-                sweep.clones(address, naming.clones_of(self.run))
+            tidy(self._address, *what)
         except psycopg2.Error as error:
-            # Not worth an error: a throwaway server takes them along, and on another the next run
-            # finds that this one's lock is free.
-            log.warning("could not drop the clones of this run: %s", str(error).strip())
+            self._gone = isinstance(error, psycopg2.OperationalError)
+            log.warning("could not drop what is needed no more: %s", str(error).strip())
 
 
 class Reception:

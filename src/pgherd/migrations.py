@@ -51,14 +51,21 @@ class SqlFiles:
     paths: tuple[Path, ...]
 
     def fingerprint(self) -> str:
-        """Give a digest of the files' names and contents."""
-        return fingerprint_of(self.paths)
+        """Give a digest of the files' names and contents.
+
+        Raises:
+            UsageError: there is no such file, or no SQL in the directory.
+        """
+        return fingerprint_of(self._files())
 
     def apply(self, url: str) -> None:
         """Run each file in a transaction of its own."""
         server = Address.from_url(url)
-        for path in self.paths:
+        for path in self._files():
             _run(path, server.database(server.maintenance))
+
+    def _files(self) -> list[Path]:
+        return [file for path in self.paths for file in _files(path, "*.sql")]
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,11 @@ class Command:
     variable: str
 
     def fingerprint(self) -> str:
-        """Give the command line, its variable, and a digest of each of its inputs."""
+        """Give the command line, its variable, and a digest of each of its inputs.
+
+        Raises:
+            UsageError: one of the inputs does not exist.
+        """
         digests = [fingerprint_of(_files(path, "**/*"), path) for path in self.inputs]
         return "\0".join([self.line, self.variable, *digests])
 
@@ -94,10 +105,10 @@ class Command:
 def sql_files(*paths: str | Path) -> SqlFiles:
     """Migrate by running files of SQL, in this order; a directory stands for its `*.sql`, sorted.
 
-    Raises:
-        UsageError: there is no such file, or no SQL in the directory.
+    Each file is sent to the server as it is, in one transaction. What only psql understands, such
+    as a dump with its `COPY … FROM stdin`, is for `command`.
     """
-    return SqlFiles(tuple(file for path in paths for file in _files(Path(path), "*.sql")))
+    return SqlFiles(tuple(Path(path) for path in paths))
 
 
 def command(line: str, *, inputs: Sequence[str | Path], variable: str = "DATABASE_URL") -> Command:
@@ -110,13 +121,8 @@ def command(line: str, *, inputs: Sequence[str | Path], variable: str = "DATABAS
         inputs: the files and directories that decide what the command does. The template is
             built anew when one of them changes.
         variable: the environment variable that tells the command the database's URL.
-
-    Raises:
-        UsageError: one of the inputs does not exist.
     """
-    made = Command(line, tuple(Path(path) for path in inputs), variable)
-    made.fingerprint()
-    return made
+    return Command(line, tuple(Path(path) for path in inputs), variable)
 
 
 def fingerprint_of(paths: Iterable[Path], root: Path | None = None) -> str:
@@ -153,7 +159,10 @@ def _files(path: Path, pattern: str) -> list[Path]:
         return [path]
     found = sorted(file for file in path.glob(pattern) if _counts(file))
     if not found:
-        raise UsageError(f"migrations: there is no file {path}, nor any {pattern} in it")
+        raise UsageError(
+            f"migrations: there is no file {path.absolute()}, nor any {pattern} in it. If that "
+            f'depends on where pytest is started, write: Path(__file__).parent / "{path.name}"'
+        )
     return found
 
 

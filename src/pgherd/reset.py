@@ -154,7 +154,7 @@ class Resetter:
             return self._ask(query, values)
         except (psycopg2.OperationalError, psycopg2.InterfaceError):
             # A test may end every connection to its database, ours with them.
-            if self._link is not None and not self._link.closed:
+            if self._link is None or not self._link.closed:
                 raise
             self.close()
             return self._ask(query, values)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import signal
 import threading
 from contextlib import closing
+from dataclasses import replace
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client
 
+import psycopg2
 import pytest
 
-from pgherd import clone
+from pgherd import admin, clone, sweep
 from pgherd.coordinator import Coordinator, Reception, RemoteCoordinator
 from pgherd.errors import MigrationError, ServerError
 from pgherd.options import Options
@@ -129,6 +131,33 @@ def test_broken_lease_drops_the_clone(worker, owner, pg_server, pg_template, lin
     wait_until(lambda: left() == [f"pgherd_{owner.run}_gw10"])
 
 
+def test_a_server_that_is_gone_is_asked_once(owner, caplog):
+    """Each question takes ten seconds where nobody is, and a run may have many workers."""
+    owner._address = replace(owner.server(), port=1)  # noqa: SLF001
+    for worker in ("gw0", "gw1"):
+        owner.release(worker)
+    owner.close()
+    told = [record for record in caplog.records if "could not drop" in record.getMessage()]
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("function", [(sweep, "templates"), (admin, "lock_table")])
+def test_what_is_done_for_others_does_not_fail_a_run(owner, worker, monkeypatch, function):
+    """The template is there, so its builder and who waits for it go on."""
+
+    def fail(*_: object) -> None:
+        raise psycopg2.OperationalError("sorry, too many clients already")
+
+    builder = worker("gw0")
+    builder.server()
+    builder.claim("t", "gw0")
+    thread, results = in_thread(lambda: worker("gw1").claim("t", "gw1"))
+    monkeypatch.setattr(*function, fail)
+    builder.settle("t", built=True)
+    thread.join(10)
+    assert results == [False]
+
+
 def test_who_does_not_know_the_key_is_refused(worker, reception):
     """A stranger is turned away, and the workers are served as before."""
     with pytest.raises(AuthenticationError):
@@ -141,7 +170,7 @@ def test_server_that_cannot_start_is_explained_once():
     with closing(Coordinator(Options(url="postgresql://nobody@127.0.0.1:1/x"), print)) as owner:
         with pytest.raises(ServerError, match=r"127\.0\.0\.1:1, which pgherd_url names, cannot"):
             owner.server()
-        with pytest.raises(ServerError, match="the first test that needed it was told why"):
+        with pytest.raises(ServerError, match="the test that asked first is told why"):
             owner.server()
         assert owner.failed
 

@@ -103,7 +103,7 @@ def test_no_sql(name: str, file, tmp_path: Path):
     """A file that is not there, or a directory without SQL, is told by its path."""
     file("nothing/readme.txt")
     with pytest.raises(UsageError) as caught:
-        pgherd.sql_files(tmp_path / name)
+        pgherd.sql_files(tmp_path / name).fingerprint()
     assert str(tmp_path / name) in str(caught.value)
 
 
@@ -166,7 +166,7 @@ def test_a_command_that_asks(file):
 def test_a_command_without_its_inputs(tmp_path: Path):
     """An input that is not there is told by its path."""
     with pytest.raises(UsageError) as caught:
-        pgherd.command("true", inputs=[tmp_path / "none"])
+        pgherd.command("true", inputs=[tmp_path / "none"]).fingerprint()
     assert str(tmp_path / "none") in str(caught.value)
 
 

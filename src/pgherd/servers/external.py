@@ -62,7 +62,7 @@ def server(options: Options, run: Run, say: Callable[[str], None]) -> Iterator[S
         ) from error
     if refused:
         raise ServerError(f"{told} be used: {refused}")
-    yield Server(address, "external", version)
+    yield Server(address, "external", version, is_shared=True)
 
 
 @contextmanager
@@ -127,7 +127,7 @@ def _refusal_of_pool(link: connection, address: Address) -> str | None:
     """
     with _connected(address) as other:
         served = {_served_by(link, other) for _ in range(_ASKED_TIMES)}
-    if len(served) == 1 and len(set(*served)) == len((link, other)):
+    if len(served) == 1 and len(set(served.pop())) == len((link, other)):
         return None
     return (
         "a pooler in transaction mode (or statement mode) stands before it, so that no session has "
