@@ -285,6 +285,18 @@ def _allow_connections(link: connection, name: str, answer: str) -> None:
     _execute(link, statement.format(sql.Identifier(name), sql.SQL(answer)))
 
 
+def connections(link: connection, name: str) -> int:
+    """Count the connections that clients have to a database."""
+    with link.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = %s AND pid <> pg_backend_pid() AND usesysid IS NOT NULL",
+            [name],
+        )
+        ((number,),) = cursor.fetchall()
+        return int(number)
+
+
 def disconnect(link: connection, name: str) -> None:
     """End every connection to a database, and wait a moment until they are gone.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -30,6 +31,12 @@ def make(server: Address, template: str, name: str, *, closed: bool = False) -> 
     return server.database(name)
 
 
+_GRACE = 0.5
+"""How long a connection that was closed may take to end, in seconds, on a busy machine."""
+
+_LOOK_EVERY = 0.002
+
+
 class Spares:
     """Clones that a thread makes ahead and drops afterwards, so that nobody waits for either.
 
@@ -46,6 +53,7 @@ class Spares:
         self._next: Future[Database] | None = None
         self._stack = ExitStack()
         self._link: connection | None = None
+        self._found_kept = False
 
     def prefetch(self) -> Future[Database]:
         """Have one made, if none is there or under way."""
@@ -70,16 +78,17 @@ class Spares:
         """Have a database dropped, some time before the end."""
         self._thread.submit(self._drop, database.name)
 
-    def replace(self) -> None:
+    def replace(self) -> int:
         """Put a pristine clone in the place of the worker's, so that its URL stays true.
 
-        Connections to the one that is replaced are ended.
+        Connections to the one that is replaced are ended. How many nobody had closed is given the
+        first time that there are any: to find it out takes half a second.
 
         Raises:
             ServerError: the server does not answer, or refuses.
         """
         try:
-            self._swap()
+            return self._swap()
         except psycopg2.Error as error:
             raise ServerError(
                 f"what this test left cannot be undone: its database {self._database.name} cannot "
@@ -87,12 +96,14 @@ class Spares:
                 f"away. {str(error).strip()}"
             ) from error
 
-    def _swap(self) -> None:
+    def _swap(self) -> int:
+        kept = 0
         spare, link = self._ready(), self._connected()
         old = self._database.server.database(next(self._names))
         if admin.exists(link, self._database.name):
             # A pool may open new ones as fast as its old ones are ended.
             admin.close(link, self._database.name)
+            kept = self._kept(link)
             admin.disconnect(link, self._database.name)
             admin.rename(link, self._database.name, old.name)
         admin.rename(link, spare.name, self._database.name)
@@ -100,10 +111,26 @@ class Spares:
         # Only now: the server would do it at the expense of what the test waits for.
         self.prefetch()
         self.discard(old)
+        return kept
+
+    def _kept(self, link: connection) -> int:
+        until = time.monotonic() + _GRACE
+        while (found := admin.connections(link, self._database.name)) and not self._found_kept:
+            if time.monotonic() >= until:
+                self._found_kept = True
+                return found
+            time.sleep(_LOOK_EVERY)
+        return 0
 
     def _connected(self) -> connection:
-        if self._link is None:
-            self._link = self._stack.enter_context(admin.connected(self._database.server))
+        """Give a connection that lasts, or another where it was lost: to make one takes longest."""
+        try:
+            if self._link is not None:
+                self._link.cursor().execute("SELECT")
+                return self._link
+        except psycopg2.Error:
+            self._stack.close()
+        self._link = self._stack.enter_context(admin.connected(self._database.server))
         return self._link
 
     def _drop(self, name: str) -> None:

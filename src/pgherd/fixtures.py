@@ -31,6 +31,11 @@ _migrated_by: pytest.StashKey[Any] = pytest.StashKey()
 log = logging.getLogger("pgherd")
 
 _ISOLATIONS = ("reset", "clone")
+_KEPT = (
+    "the database was replaced, and connections to it that nobody had closed were ended: {kept}. "
+    "Code that goes on with one, as a pool does, fails. Override the fixture pg_disconnect: it "
+    "gives a function that closes what is kept, such as SQLAlchemy's engine.dispose"
+)
 
 
 @pytest.fixture(scope="session")
@@ -131,7 +136,9 @@ def pg(
             pg_disconnect()
             current.disconnect()
             with _told(request):
-                _pg_spares.replace()
+                kept = _pg_spares.replace()
+            if kept:
+                warnings.warn(_KEPT.format(kept=kept), LeftBehindWarning, stacklevel=1)
 
     if request.config.stash.get(_not_reset, False):
         request.config.stash[_not_reset] = False

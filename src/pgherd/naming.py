@@ -15,8 +15,9 @@ SCHEMA = "pgherd"
 _RUN_BYTES = 4
 _CLONE = re.compile(rf"{PREFIX}(?P<run>[0-9a-f]{{{2 * _RUN_BYTES}}})_")
 _TEMPLATE = re.compile(rf"{PREFIX}template_[0-9a-f]{{16}}")
-# PostgreSQL cuts longer identifiers off silently (NAMEDATALEN - 1 bytes).
-_LONGEST = 63
+# PostgreSQL cuts longer identifiers off silently (NAMEDATALEN - 1 bytes). Ten of them are for what
+# follows the name of a clone in those of its spares: `_1` and so on.
+_LONGEST = 63 - 10
 
 
 def new_run() -> str:

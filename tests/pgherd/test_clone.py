@@ -112,6 +112,17 @@ def test_spare_that_could_not_be_made_is_made_again(empty, link, run: str):
         assert spares.take().name == f"pgherd_{run}_gw0_2"
 
 
+def test_a_lost_connection_is_made_again(pg_server: Address, template: str, run: str, link):
+    """A test may end all connections to the server, ours with them."""
+    database = clone.make(pg_server, template, f"pgherd_{run}_gw0")
+    with closing(clone.Spares(database, template)) as spares:
+        spares.replace()
+        pid = spares._link.info.backend_pid  # noqa: SLF001
+        link.cursor().execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+        spares.replace()
+        assert spares._link.info.backend_pid != pid  # noqa: SLF001
+
+
 def test_a_clone_is_replaced_while_others_keep_connecting(
     pg_server: Address, template: str, run: str, ask, link
 ):

@@ -12,7 +12,7 @@ from multiprocessing.connection import Client
 import psycopg2
 import pytest
 
-from pgherd import admin, clone, sweep
+from pgherd import clone, note, sweep
 from pgherd.coordinator import Coordinator, Reception, RemoteCoordinator
 from pgherd.errors import MigrationError, ServerError
 from pgherd.options import Options
@@ -141,7 +141,7 @@ def test_a_server_that_is_gone_is_asked_once(owner, caplog):
     assert len(told) == 1
 
 
-@pytest.mark.parametrize("function", [(sweep, "templates"), (admin, "lock_table")])
+@pytest.mark.parametrize("function", [(sweep, "templates"), (note, "read")])
 def test_what_is_done_for_others_does_not_fail_a_run(owner, worker, monkeypatch, function):
     """The template is there, so its builder and who waits for it go on."""
 

@@ -388,6 +388,40 @@ def test_only_the_test_that_left_something_is_warned(project):
     result.assert_outcomes(passed=2, warnings=1)
 
 
+KEEPS = """
+import pytest
+
+kept = []
+
+{disconnect}
+
+def test_asks_nothing(pg):
+    pass
+
+@pytest.mark.parametrize("number", range(3))
+def test_keep(pg, number):
+    pg.connect().close()
+    kept.append(pg.connect())
+    kept[-1].autocommit = True
+    kept[-1].cursor().execute("CREATE TABLE made ()")
+"""
+DISCONNECT = """
+@pytest.fixture(scope="session")
+def pg_disconnect():
+    return lambda: kept.pop().close()
+"""
+
+
+@pytest.mark.parametrize(("disconnect", "warnings"), [("", 1), (DISCONNECT, 0)])
+def test_kept_connections_that_were_ended_are_told_once(project, disconnect, warnings):
+    """Else the next test fails that is given one, by a pool say, and nobody knows why."""
+    project.makepyfile(KEEPS.replace("{disconnect}", disconnect))
+    result = project.runpytest_subprocess("-n0", "-pno:randomly")
+    result.assert_outcomes(passed=4, warnings=warnings)
+    if warnings:
+        result.stdout.fnmatch_lines(["*were ended: 1.*Override the fixture pg_disconnect*"])
+
+
 def test_a_clone_is_replaced_although_a_transaction_is_prepared_in_it(project):
     """The server renames no database that has one, so it is rolled back, and named."""
     project.makepyfile(
