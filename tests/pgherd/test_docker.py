@@ -328,23 +328,45 @@ def test_no_such_image(pytester, how):
     assert "--pgherd-image" in text
 
 
-def test_container_that_ends_at_once(pytester, engine):
-    """Its last lines are told, at once and not after a time-out, and it is removed."""
-    image = engine.images.get("postgres:17")
-    broken = "pgherd-test-broken:1"
-    made = engine.containers.create(image, name=None)
-    made.commit(*broken.split(":"), changes='ENV POSTGRES_PASSWORD_FILE="/there/is/none"')
+@pytest.fixture
+def broken(engine):
+    """Give an image whose containers end at once."""
+    name = "pgherd-test-broken:1"
+    made = engine.containers.create("postgres:17")
+    made.commit(*name.split(":"), changes='ENV POSTGRES_PASSWORD_FILE="/there/is/none"')
     made.remove(v=True)
+    yield name
+    engine.images.remove(name, force=True)
+
+
+def test_container_that_ends_at_once(pytester, broken):
+    """Its last lines are told, at once and not after a time-out, and it is removed."""
     pytester.makepyfile(TEST)
-    try:
-        began = time.monotonic()
-        text = only_message(pytester.runpytest_subprocess("-n0", f"--pgherd-image={broken}"))
-        took = time.monotonic() - began
-    finally:
-        engine.images.remove(broken, force=True)
+    began = time.monotonic()
+    text = only_message(pytester.runpytest_subprocess("-n0", f"--pgherd-image={broken}"))
+    assert time.monotonic() - began < 20
     assert "the container of 'pgherd-test-broken:1' ended at once. Its last lines:" in text
     assert "POSTGRES_PASSWORD" in text
-    assert took < 20
+
+
+SLOW = """
+import time
+from pgherd.servers import docker
+
+def start(container, image, start=docker._start):
+    start(container, image)
+    time.sleep(2)
+
+docker._start = start
+"""
+
+
+def test_container_that_ended_before_we_could_attach(pytester, broken):
+    """It is gone by then, and its lines with it, but not the reason."""
+    pytester.makeconftest(SLOW)
+    pytester.makepyfile(TEST)
+    text = only_message(pytester.runpytest_subprocess("-n0", f"--pgherd-image={broken}"))
+    assert "the container of 'pgherd-test-broken:1' ended at once." in text
 
 
 def test_container_that_never_started_is_removed_by_a_later_run(engine):

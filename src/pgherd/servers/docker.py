@@ -220,13 +220,19 @@ class _Place:
         self.network = _own_network(engine) or (None if remote or host else _own_bridge(engine))
 
     def of(self, container: DockerContainer) -> tuple[str, int]:
-        """Give the host and port where this process reaches the container's server."""
+        """Give the host and port where this process reaches the container's server.
+
+        One that has ended already has none: the port is 0, and the wait will tell why.
+        """
+        import docker.errors
+
         inner = container.get_wrapped_container()
-        inner.reload()
+        with suppress(docker.errors.NotFound):
+            inner.reload()
         seen = inner.attrs["NetworkSettings"]
         if self.network:
-            return seen["Networks"][self.network]["IPAddress"], _PORT
-        # A container that has ended already publishes nothing; the wait will tell why.
+            joined = seen["Networks"].get(self.network, {}).get("IPAddress")
+            return (joined, _PORT) if joined else (self.host, 0)
         published = seen["Ports"].get(f"{_PORT}/tcp") or [{"HostPort": "0"}]
         return self.host, int(published[0]["HostPort"])
 
@@ -423,7 +429,7 @@ def _stop(container: DockerContainer) -> None:
     import docker.errors
 
     name = _id(container)
-    with suppress(docker.errors.DockerException):
+    with suppress(docker.errors.DockerException, OSError):
         container.stop()
     log.info("removed container %s", name)
 
