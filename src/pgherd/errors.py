@@ -16,11 +16,11 @@ class PgherdError(Exception):
 
 
 class UsageError(PgherdError):
-    """An option has a value that cannot be used."""
+    """pgherd was configured, or called, in a way that cannot be meant."""
 
 
 class ServerError(PgherdError):
-    """No PostgreSQL server could be had."""
+    """The server cannot be had, or does not do what the run needs."""
 
 
 class NotHereError(ServerError):

@@ -1,7 +1,7 @@
 """What ties the server's life to the owner's: the kernel cuts it when the owner dies.
 
 What needs no server of ours to end, the clones on a server that we were given, is tied to a lock:
-see `sweep`.
+see `presence`.
 
 A container's lifeline is its standard input. The engine was told that one client may attach
 (`StdinOnce`), the owner is that client, and when the owner dies, however it dies, the kernel

@@ -17,9 +17,9 @@ _NOT_DURABLE = {
     "autovacuum": "off",
 }
 
-# A worker opens four of its own at most: its reset, its spares (two), and the template or what
-# drops a database. The rest is for a pool of the code under test (peewee's has 20, SQLAlchemy's
-# 15 at most) and some more, such as one to each database of `pg_factory`.
+# A worker opens three of its own at most: its reset, and two for its spares. The rest is for a pool
+# of the code under test (peewee's has 20, SQLAlchemy's 15 at most) and some more, such as one to
+# each database of `pg_factory`.
 _CONNECTIONS_OF_A_WORKER = 30
 _CONNECTIONS_BESIDES = 100
 

@@ -45,6 +45,6 @@ def build(server: Address, name: str, *steps: Callable[[Database], None]) -> Non
             raise
         # A connection that a step left open, or that somebody made who looks into each database,
         # would stay, and each clone of the template would wait 5 s for it to go, then fail.
-        admin.close(link, name)
+        admin.refuse_connections(link, name)
         admin.disconnect(link, name)
         admin.freeze(link, name)

@@ -585,7 +585,7 @@ def test_nothing_at_all_is_told_with_three_cures(auto):
     assert text.count("no Docker engine answers at") == 1
     assert "Start Docker" in text
     assert "--pgherd-url=postgresql://" in text
-    assert "pip install pytest-pgherd[embedded]" in text
+    assert "pip install 'pytest-pgherd[embedded]'" in text
 
 
 def test_docker_never_becomes_embedded(auto):

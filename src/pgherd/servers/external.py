@@ -52,7 +52,7 @@ def server(options: Options, run: Run, say: Callable[[str], None]) -> Iterator[S
     told = f"the PostgreSQL server at {address.host}:{address.port}, which pgherd_url names, cannot"
     try:
         with _connected(address) as link:
-            refused = _refusal(link, address, run.workers)
+            refused = _examine(link, address, run.workers)
             version = admin.version(link)
     except psycopg2.Error as error:
         # What follows the first line are libpq's own guesses.
@@ -73,7 +73,7 @@ def _connected(address: Address) -> Iterator[connection]:
         yield link
 
 
-def _refusal(link: connection, address: Address, workers: int) -> str | None:
+def _examine(link: connection, address: Address, workers: int) -> str | None:
     with link.cursor() as cursor:
         cursor.execute(_FACTS)
         (row,) = cursor.fetchall()
