@@ -195,6 +195,8 @@ class Coordinator:
             return
         try:
             with self._stack:
+                # What is left on one that others use would be there until the next of them.
+                self._gone = self._gone and self._presence is None
                 self._tidy(sweep.clones, naming.clones_of(self.run))
                 self._address = None
         finally:
@@ -204,8 +206,8 @@ class Coordinator:
         """Drop what nobody needs any more, if the server does its part.
 
         Not worth an error: a throwaway server takes its databases along, and on another the next
-        run finds that this one's lock is free. One that does not answer is not asked again: it
-        takes ten seconds each time.
+        run finds that this one's lock is free. One that does not answer is not asked again for each
+        worker: it takes ten seconds each time.
         """
         if self._address is None or self._gone:
             return
