@@ -122,10 +122,9 @@ class Coordinator:
         began = time.monotonic()
         run = servers.Run(self.run, self._workers, self._host)
         server = self._stack.enter_context(servers.start(self._options, run, self._say))
-        if server.is_shared:
-            presence = Presence(server.address, self.run)
-            self._presence = self._stack.enter_context(closing(presence))
-            sweep.dead_runs(server.address)
+        presence = Presence(server.address, self.run)
+        self._presence = self._stack.enter_context(closing(presence))
+        sweep.dead_runs(server.address)
         self._say(
             f"{server.description} (PostgreSQL {server.version}) at {server.address.host}:"
             f"{server.address.port}, ready in {time.monotonic() - began:.2f} s"
@@ -156,7 +155,7 @@ class Coordinator:
         if shortage:
             self.failed = True
             raise ServerError(f"the server has not enough locks for this run: {shortage}")
-        if built and self._presence is not None:
+        if built:
             self._tidy(sweep.templates)
 
     def _shortage(self, template: str) -> str | None:
@@ -196,7 +195,7 @@ class Coordinator:
         try:
             with self._stack:
                 # What is left on one that others use would be there until the next of them.
-                self._gone = self._gone and self._presence is None
+                self._gone = False
                 self._tidy(sweep.clones, naming.clones_of(self.run))
                 self._address = None
         finally:

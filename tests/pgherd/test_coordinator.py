@@ -132,7 +132,7 @@ def test_broken_lease_drops_the_clone(worker, owner, pg_server, pg_template, lin
 
 
 def test_a_server_that_is_gone_is_not_asked_for_each_worker(owner, caplog):
-    """It takes ten seconds each time. One that others use is asked once more, at the end."""
+    """It takes ten seconds each time. It is asked once more at the end: others may use it."""
 
     def told() -> int:
         return sum("could not drop" in record.getMessage() for record in caplog.records)

@@ -42,8 +42,6 @@ class Server:
     description: str
     """What it is, for the person who runs the tests: `docker postgres:17`."""
     version: str
-    is_shared: bool = False
-    """Whether other runs use it, too, now and when this one has ended."""
 
 
 class Start(Protocol):

@@ -62,7 +62,7 @@ def server(options: Options, run: Run, say: Callable[[str], None]) -> Iterator[S
         ) from error
     if refused:
         raise ServerError(f"{told} be used: {refused}")
-    yield Server(address, "external", version, is_shared=True)
+    yield Server(address, "external", version)
 
 
 @contextmanager
