@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from pgherd import admin, presence
+from pgherd import admin, naming, presence
 from pgherd.presence import Presence
 from tests.pgherd.waiting import wait_until
 
@@ -65,3 +65,8 @@ def test_who_takes_one_more_finds_out_what_was_lost(pg_server, run, held, lose, 
         ours.hold(f"use of {run}")
         assert held("id")
         assert held("use")
+
+
+def test_this_run_is_seen_to_live(pg_database, link):
+    """Its lock is held on whatever server it has, also one of its own, or our tests drop it."""
+    assert admin.is_locked(link, naming.run_of(pg_database.name))
