@@ -53,7 +53,6 @@ class Spares:
         self._next: Future[Database] | None = None
         self._stack = ExitStack()
         self._link: connection | None = None
-        self._found_kept = False
 
     def prefetch(self) -> Future[Database]:
         """Have one made, if none is there or under way."""
@@ -78,17 +77,22 @@ class Spares:
         """Have a database dropped, some time before the end."""
         self._thread.submit(self._drop, database.name)
 
-    def replace(self) -> int:
+    def replace(self, *, count: bool = False) -> int:
         """Put a pristine clone in the place of the worker's, so that its URL stays true.
 
-        Connections to the one that is replaced are ended. How many nobody had closed is given the
-        first time that there are any: to find it out takes half a second.
+        Connections to the one that is replaced are ended.
+
+        Args:
+            count: whether to count those that nobody had closed; half a second, if there are any.
+
+        Returns:
+            How many there were, if they were counted.
 
         Raises:
             ServerError: the server does not answer, or refuses.
         """
         try:
-            return self._swap()
+            return self._swap(count=count)
         except psycopg2.Error as error:
             raise ServerError(
                 f"what this test left cannot be undone: its database {self._database.name} cannot "
@@ -96,14 +100,14 @@ class Spares:
                 f"away. {str(error).strip()}"
             ) from error
 
-    def _swap(self) -> int:
+    def _swap(self, *, count: bool) -> int:
         kept = 0
         spare, link = self._ready(), self._connected()
         old = self._database.server.database(next(self._names))
         if admin.exists(link, self._database.name):
             # A pool may open new ones as fast as its old ones are ended.
             admin.refuse_connections(link, self._database.name)
-            kept = self._kept(link)
+            kept = self._kept(link) if count else 0
             admin.disconnect(link, self._database.name)
             admin.rename(link, self._database.name, old.name)
         admin.rename(link, spare.name, self._database.name)
@@ -115,12 +119,9 @@ class Spares:
 
     def _kept(self, link: connection) -> int:
         until = time.monotonic() + _GRACE
-        while (found := admin.connections(link, self._database.name)) and not self._found_kept:
-            if time.monotonic() >= until:
-                self._found_kept = True
-                return found
+        while (kept := admin.connections(link, self._database.name)) and time.monotonic() < until:
             time.sleep(_LOOK_EVERY)
-        return 0
+        return kept
 
     def _connected(self) -> connection:
         """Give a connection that lasts, or another where it was lost: to make one takes longest."""

@@ -42,6 +42,11 @@ def closed_by(close: Callable[[], None]) -> Iterator[None]:
         _closers.remove(close)
 
 
+def knows_what_to_close() -> bool:
+    """Say whether `disconnect` closes anything."""
+    return bool(_closers)
+
+
 def disconnect() -> None:
     """Close what was announced: the clone is about to be replaced."""
     for close in _closers:
