@@ -13,6 +13,7 @@ from psycopg2 import sql
 from pgherd import naming
 from pgherd.budget import Limit, LockTable
 from pgherd.errors import ServerError
+from pgherd.statements import THIS_DATABASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,7 +89,9 @@ _LISTS = {
     "session_preload_libraries",
     "local_preload_libraries",
 }
-_MINE = "(SELECT oid FROM pg_database WHERE datname = current_database())"
+_CLIENTS = """
+FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid() AND usesysid IS NOT NULL
+"""
 
 
 @contextmanager
@@ -136,9 +139,8 @@ def _lock(cursor: cursor, key: int) -> None:
 
 def _elsewhere(cursor: cursor, key: int) -> bool | None:
     """Say whether to give way to a holder in another database; None where there is none."""
-    cursor.execute(
-        f"SELECT bool_or(database < {_MINE}) {_HOLDERS} AND database <> {_MINE}", _halves(key)
-    )
+    others = f"{_HOLDERS} AND database <> {THIS_DATABASE}"
+    cursor.execute(f"SELECT bool_or(database < {THIS_DATABASE}) {others}", _halves(key))
     ((lower,),) = cursor.fetchall()
     return None if lower is None else bool(lower)
 
@@ -288,11 +290,7 @@ def _answer_connections(link: connection, name: str, answer: str) -> None:
 def connections(link: connection, name: str) -> int:
     """Count the connections that clients have to a database."""
     with link.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity"
-            " WHERE datname = %s AND pid <> pg_backend_pid() AND usesysid IS NOT NULL",
-            [name],
-        )
+        cursor.execute(f"SELECT count(*) {_CLIENTS}", [name])
         ((number,),) = cursor.fetchall()
         return int(number)
 
@@ -311,11 +309,7 @@ def disconnect(link: connection, name: str) -> None:
     with link.cursor() as cursor:
         while time.monotonic() < until:
             try:
-                cursor.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                    " WHERE datname = %s AND pid <> pg_backend_pid() AND usesysid IS NOT NULL",
-                    [name],
-                )
+                cursor.execute(f"SELECT pg_terminate_backend(pid) {_CLIENTS}", [name])
             except psycopg2.errors.InsufficientPrivilege as error:
                 raise ServerError(_STRANGER.format(role=link.info.user, name=name)) from error
             if not cursor.fetchall():

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
     from pgherd.address import Address, Database
 
+_GRACE = 0.5
+"""How long a connection that was closed may take to end, in seconds, on a busy machine."""
+
+_LOOK_EVERY = 0.002
+
 
 def make(server: Address, template: str, name: str, *, closed: bool = False) -> Database:
     """Clone the template; a database that has the name already is dropped.
@@ -29,12 +34,6 @@ def make(server: Address, template: str, name: str, *, closed: bool = False) -> 
         admin.drop(link, name)
         admin.create(link, name, template, closed=closed)
     return server.database(name)
-
-
-_GRACE = 0.5
-"""How long a connection that was closed may take to end, in seconds, on a busy machine."""
-
-_LOOK_EVERY = 0.002
 
 
 class Spares:

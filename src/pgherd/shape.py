@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING
 
 from psycopg2 import sql
 
-from pgherd.statements import FIRST_OF_USER, formatted, joined, rows
+from pgherd.statements import FIRST_OF_USER, THIS_DATABASE, formatted, joined, rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from psycopg2.extensions import cursor
-
-_MINE = "(SELECT oid FROM pg_database WHERE datname = current_database())"
 
 # What belongs to a database, but is kept outside of it. A clone is given the template's settings;
 # it has none of the rest, whatever the template has, because CREATE DATABASE does not copy it:
@@ -87,7 +85,7 @@ _NOTED = "EXISTS (SELECT FROM {schema}.noted)"
 # be taken from it: shdepReassignOwned in PostgreSQL's src/backend/catalog/pg_shdepend.c.
 _OWNERS = f"""
 SELECT DISTINCT ON (refobjid) refobjid, classid, objid FROM pg_shdepend
-WHERE dbid = {{database}} AND deptype = 'o' AND objid NOT IN {_TEMPORARY_TABLES}
+WHERE dbid = {THIS_DATABASE} AND deptype = 'o' AND objid NOT IN {_TEMPORARY_TABLES}
 ORDER BY refobjid, objid
 """  # noqa: S608
 _DISOWNED = """
@@ -156,7 +154,7 @@ class NotedShape:
                 yield formatted(_SUM_CHANGED, **parts, sum=sql.Literal(found))
 
     def _owners(self) -> Iterator[sql.Composable]:
-        for found in rows(self._run, _OWNERS.format(database=_MINE)):
+        for found in rows(self._run, _OWNERS):
             role, catalog, oid = map(sql.Literal, found)
             yield formatted(_DISOWNED, role=role, catalog=catalog, id=oid)
 
@@ -187,7 +185,7 @@ class SummedShape:
 
 
 def _database_changed(run: cursor) -> sql.Composable:
-    [(settings,)] = rows(run, "SELECT " + _SETTINGS.format(database=_MINE))
+    [(settings,)] = rows(run, "SELECT " + _SETTINGS.format(database=THIS_DATABASE))
     return formatted(
         _DATABASE_CHANGED,
         settings=sql.SQL(_SETTINGS.format(database="pgherd_database")),

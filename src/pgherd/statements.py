@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 # FirstNormalObjectId in PostgreSQL's src/include/access/transam.h.
 FIRST_OF_USER = 16384
 
+THIS_DATABASE = "(SELECT oid FROM pg_database WHERE datname = current_database())"
+"""The identifier of the database that a connection leads to."""
+
 
 def formatted(statement: str, **parts: sql.Composable) -> sql.Composable:
     """Fill a statement in; `{schema}` is the one that pgherd keeps its own things in."""

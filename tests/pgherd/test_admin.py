@@ -177,7 +177,7 @@ def test_a_lock_can_be_shared(pg_server: Address, link, run: str):
             for each in (holder, holder, other):
                 admin.share(each, f"{run} use")
         assert admin.is_locked(link, f"{run} use")
-    wait_until(lambda: not admin.is_locked(link, f"{run} use"))
+    wait_until(lambda: not admin.is_locked(link, f"{run} use"), 5)
 
 
 @pytest.mark.parametrize("setting", ["statement_timeout", "lock_timeout", "idle_session_timeout"])
@@ -229,7 +229,7 @@ def test_a_lock_ends_with_its_connection(pg_server: Address, link, run: str):
     """A holder whose connection is cut has lost the lock, and says no more about it."""
     with admin.connected(pg_server) as holder, admin.locked(holder, run + "lock"):
         holder.close()
-        wait_until(lambda: not admin.is_locked(link, run + "lock"))
+        wait_until(lambda: not admin.is_locked(link, run + "lock"), 5)
 
 
 def test_a_lock_is_given_back_after_an_error(pg_server: Address, link, run: str):

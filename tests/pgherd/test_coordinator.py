@@ -128,7 +128,7 @@ def test_broken_lease_drops_the_clone(worker, owner, pg_server, pg_template, lin
             cursor.execute("SELECT datname FROM pg_database WHERE datname ~ %s", [owner.run])
             return [name for (name,) in cursor.fetchall()]
 
-    wait_until(lambda: left() == [f"pgherd_{owner.run}_gw10"])
+    wait_until(lambda: left() == [f"pgherd_{owner.run}_gw10"], 10)
 
 
 def test_a_server_that_is_gone_is_not_asked_for_each_worker(owner, caplog):

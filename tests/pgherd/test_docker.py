@@ -207,13 +207,14 @@ def running(pytester, engine):
         )
         started.append(process)
         run = pytester.path / "run"
-        wait_until(lambda: run.exists() and run.read_text())
+        wait_until(lambda: run.exists() and run.read_text(), 60)
         wait_until(
             lambda: (
                 (pytester.path / "asleep").exists()
                 if until == "asleep"
                 else containers(engine, run.read_text(), "running")
-            )
+            ),
+            60,
         )
         return process, run.read_text()
 

@@ -348,7 +348,7 @@ def test_a_run_keeps_the_templates_that_it_uses(role, link):
             assert admin.templates(another) == {name: True}
         owner.settle(name, built=True)
     with admin.connected(address) as another:
-        wait_until(lambda: not admin.is_locked(another, naming.use_of(name)))
+        wait_until(lambda: not admin.is_locked(another, naming.use_of(name)), 5)
         sweep.templates(address, keep=0)
         assert admin.templates(another) == {}
 

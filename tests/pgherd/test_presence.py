@@ -34,7 +34,7 @@ def lose(link, run, held):
                 " WHERE locktype = 'advisory' AND classid::bigint = %s AND objid::bigint = %s",
                 admin._halves(admin.naming.lock_key(f"{name} of {run}")),  # noqa: SLF001
             )
-        wait_until(lambda: not held(name))
+        wait_until(lambda: not held(name), 10)
 
     return end
 
@@ -45,7 +45,7 @@ def test_it_lasts_as_long_as_the_run(pg_server, run, held):
         ours.hold(f"use of {run}")
         assert held("id")
         assert held("use")
-    wait_until(lambda: not held("id") and not held("use"))
+    wait_until(lambda: not held("id") and not held("use"), 10)
 
 
 def test_what_was_lost_is_taken_again(pg_server, run, held, lose, caplog):
@@ -53,7 +53,7 @@ def test_what_was_lost_is_taken_again(pg_server, run, held, lose, caplog):
     with closing(Presence(pg_server, f"id of {run}")) as ours:
         ours.hold(f"use of {run}")
         lose("id")
-        wait_until(lambda: held("id") and held("use"))
+        wait_until(lambda: held("id") and held("use"), 10)
     assert "the connection that shows that this run lives was lost" in caplog.text
 
 

@@ -330,6 +330,7 @@ def test_a_rule_that_always_applies(made):
     "column",
     [
         "boundary",
+        "in_place",
         "id",
         "since",
         "shape",
@@ -646,7 +647,7 @@ def test_a_statement_that_still_runs_is_ended(shop: Clone):
         "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
         " AND wait_event = 'PgSleep'"
     )
-    wait_until(lambda: shop.do(asleep))
+    wait_until(lambda: shop.do(asleep), 5)
     [left] = shop.resetter.end_connections()
     assert left.state == "active"
     sleeper.join(5)

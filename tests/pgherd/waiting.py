@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> float:
+def wait_until(condition: Callable[[], object], seconds: float = 30.0) -> float:
     """Wait for a condition, so many seconds at most; give the seconds it took."""
     began = time.monotonic()
     while not condition():
