@@ -18,12 +18,17 @@ from typing import TYPE_CHECKING
 
 from stages import timed
 
-from pgherd import clone, naming, options, reset, servers, template, undo
+from pgherd import clones, options
+from pgherd.postgres import naming
+from pgherd.reset import generator
+from pgherd.reset.resetter import Resetter
+from pgherd.servers import Run, choose
+from pgherd.template.build import build
 
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor
 
-    from pgherd.address import Address, Database
+    from pgherd.postgres.address import Address, Database
 
 WRITE = "; ".join(f"INSERT INTO t{number} (name) VALUES ('x')" for number in range(3))  # noqa: S608 (numbers)
 SELDOM = 10
@@ -66,23 +71,23 @@ def compare(one: Database, other: Database, name: str, tables: int, rounds: int)
     truncate = f"TRUNCATE {', '.join(all_tables)}"
     # Referring tables first, and in one statement to the server.
     delete = "; ".join(f"DELETE FROM {table}" for table in reversed(all_tables))  # noqa: S608 (ours)
-    third = partial(clone.make, one.server, name, f"{other.name}_third")
+    third = partial(clones.make, one.server, name, f"{other.name}_third")
     figures = defaultdict(list)
     with ExitStack() as stack:
-        resetter = stack.enter_context(reset.resetter(one))
+        resetter = stack.enter_context(closing(Resetter(one)))
         links = [stack.enter_context(closing(database.connect())) for database in (one, other)]
         for link in links:
             link.autocommit = True
-        if not resetter.undo():
+        if not resetter.reset():
             print("  a clean clone counts as changed, and would be replaced after each test")
             return math.inf
         run, other_run = (link.cursor() for link in links)
         for number in range(rounds):
-            figures["reset, nothing written"].append(timed(resetter.undo))
+            figures["reset, nothing written"].append(timed(resetter.reset))
             run.execute(WRITE)
-            figures["reset, three tables"].append(timed(resetter.undo))
+            figures["reset, three tables"].append(timed(resetter.reset))
             figures["rollback, three tables"].append(rolled_back(run))
-            resetter.undo()  # a rollback leaves the sequences where they are
+            resetter.reset()  # a rollback leaves the sequences where they are
             if number % SELDOM == 0:
                 for way, statement in {"DELETE all": delete, "TRUNCATE all": truncate}.items():
                     other_run.execute(WRITE)
@@ -94,12 +99,12 @@ def compare(one: Database, other: Database, name: str, tables: int, rounds: int)
 
 def age(database: Database, number: int) -> None:
     """Compare the first resets of a clone with its last ones, three tables written before each."""
-    with reset.resetter(database) as resetter, closing(database.connect()) as link:
+    with closing(Resetter(database)) as resetter, closing(database.connect()) as link:
         link.autocommit = True
         run, spent = link.cursor(), []
         for _ in range(number):
             run.execute(WRITE)
-            spent.append(timed(resetter.undo))
+            spent.append(timed(resetter.reset))
     first, last = spent[:100], spent[-100:]
     show({"resets 1-100": first, f"the last 100 of {number}": last})
     ratio = statistics.median(last) / statistics.median(first)
@@ -109,7 +114,7 @@ def age(database: Database, number: int) -> None:
 def replace(database: Database, name: str, rounds: int) -> None:
     """Measure how long a test waits for a clone of its own that was made ahead."""
     figures = defaultdict(list)
-    with closing(clone.Spares(database, name)) as spares:
+    with closing(clones.Spares(database, name)) as spares:
         spares.prefetch()
         for _ in range(rounds):
             time.sleep(OTHER_TESTS)
@@ -129,8 +134,8 @@ def main() -> None:
     parser.add_argument("--resets", type=int, default=10_000)
     parser.add_argument("--image", default=options.Options().image)
     chosen = parser.parse_args()
-    run = naming.new_run()
-    with servers.start(options.Options(image=chosen.image), servers.Run(run), print) as server:
+    run = naming.new_run_id()
+    with choose.start(options.Options(image=chosen.image), Run(run), print) as server:
         print(f"{server.description} {server.version}; load {os.getloadavg()[0]:.1f}; p50, p99")
         for tables in chosen.tables:
             for rows in chosen.rows:
@@ -149,8 +154,8 @@ def main() -> None:
 def made(server: Address, run: str, tables: int, rows: int) -> tuple[Database, Database, str]:
     """Build a template of this size, and two clones of it."""
     name = naming.template(run, str(tables), str(rows))
-    template.build(server, name, partial(create, tables, rows), undo.install)
-    one, two = (clone.make(server, name, naming.clone(run, worker)) for worker in ("1", "2"))
+    build(server, name, partial(create, tables, rows), generator.install)
+    one, two = (clones.make(server, name, naming.clone(run, worker)) for worker in ("1", "2"))
     return one, two, name
 
 

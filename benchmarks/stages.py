@@ -17,13 +17,17 @@ from typing import TYPE_CHECKING
 
 from psycopg2 import sql
 
-from pgherd import clone, naming, options, reset, servers, template, undo
+from pgherd import clones, options
 from pgherd.peewee import PeeweeMigrations
+from pgherd.postgres import naming
+from pgherd.reset import generator
+from pgherd.reset.resetter import Resetter
+from pgherd.servers import Run, choose
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pgherd.address import Database
+    from pgherd.postgres.address import Database
 
 MIGRATIONS = PeeweeMigrations(Path(__file__).parents[1] / "app" / "migrations")
 WRITE = """
@@ -51,7 +55,7 @@ def show(figures: dict[str, list[float]]) -> None:
 def resets(database: Database, other: Database, name: str, rounds: int) -> None:
     """Compare the ways back to the template's state after a test."""
     with (
-        reset.resetter(database) as resetter,
+        closing(Resetter(database)) as resetter,
         closing(database.connect()) as link,
         closing(other.connect()) as other_link,
     ):
@@ -60,12 +64,12 @@ def resets(database: Database, other: Database, name: str, rounds: int) -> None:
         cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
         tables = sql.SQL(", ").join(sql.Identifier(table) for (table,) in cursor.fetchall())
         truncate = sql.SQL("TRUNCATE {} CASCADE").format(tables)
-        make_third = partial(clone.make, database.server, name, f"{other.name}_third")
+        make_third = partial(clones.make, database.server, name, f"{other.name}_third")
         figures = defaultdict(list)
         for _ in range(rounds):
-            figures["reset, nothing written"].append(timed(resetter.undo))
+            figures["reset, nothing written"].append(timed(resetter.reset))
             cursor.execute(WRITE)
-            figures["reset, three tables"].append(timed(resetter.undo))
+            figures["reset, three tables"].append(timed(resetter.reset))
             other_cursor.execute(WRITE)
             figures["truncate all tables"].append(timed(lambda: other_cursor.execute(truncate)))
             figures["new clone"].append(timed(make_third))
@@ -79,20 +83,20 @@ def main() -> None:
     parser.add_argument("--image", default=options.Options().image)
     chosen = parser.parse_args()
     began = time.perf_counter()
-    run = naming.new_run()
-    with servers.start(options.Options(image=chosen.image), servers.Run(run), print) as server:
+    run = naming.new_run_id()
+    with choose.start(options.Options(image=chosen.image), Run(run), print) as server:
         print(f"{server.description}: ready after {time.perf_counter() - began:.2f} s")
         name = naming.template(run)
         build = timed(
-            lambda: template.build(
+            lambda: build(
                 server.address,
                 name,
                 lambda database: MIGRATIONS.apply(database.url),
-                undo.install,
+                generator.install,
             )
         )
         print(f"template migrated, the reset generated, frozen: {build:.0f} ms")
-        one, two = (clone.make(server.address, name, naming.clone(run, n)) for n in ("1", "2"))
+        one, two = (clones.make(server.address, name, naming.clone(run, n)) for n in ("1", "2"))
         show({"connect": [timed(lambda: one.connect().close()) for _ in range(chosen.rounds)]})
         resets(one, two, name, chosen.rounds)
 

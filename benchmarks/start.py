@@ -20,15 +20,15 @@ from pgherd import clone, naming, options, servers, template, undo
 from pgherd.peewee import PeeweeMigrations
 kind, what, migrations = sys.argv[1:]
 chosen = {"server": kind, "image" if kind == "docker" else "bin": what}
-run, migrations = naming.new_run(), PeeweeMigrations(migrations)
+run, migrations = naming.new_run_id(), PeeweeMigrations(migrations)
 began = time.perf_counter()
-with servers.start(options.Options(**chosen), servers.Run(run, workers=2), print) as server:
+with choose.start(options.Options(**chosen), Run(run, workers=2), print) as server:
     ready = time.perf_counter()
     name = naming.template(run)
     migrate = lambda database: migrations.apply(database.url)
-    template.build(server.address, name, migrate, undo.install)
+    build(server.address, name, migrate, generator.install)
     built = time.perf_counter()
-    clone.make(server.address, name, naming.clone(run, "gw0"))
+    clones.make(server.address, name, naming.clone(run, "gw0"))
     cloned = time.perf_counter()
     told = server.description, server.version, ready - began, built - ready, cloned - built
     ended = time.perf_counter()

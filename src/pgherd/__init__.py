@@ -1,13 +1,12 @@
 """A pristine PostgreSQL database of its own for every pytest-xdist worker.
 
-1. server    the owner of the run starts it when a test first asks, and it cannot outlive the owner
-2. template  the first worker migrates it once, then it is frozen
-3. clone     each worker makes its own from the template
-4. reset     after each test that used the clone, what it did is undone, although it committed
-5. drop      at the end the owner drops the clones and stops the server
+1. server    The owner of the run starts it when a test first needs it. It cannot outlive the owner.
+2. template  The first worker migrates it once and freezes it.
+3. clone     Each worker makes its own clone of the template.
+4. reset     After each test, pgherd undoes in the clone what the test did and committed.
+5. drop      At the end, the owner drops the clones and stops the server.
 """
 
-from pgherd.address import Address, Database
 from pgherd.errors import (
     LeftBehindWarning,
     MigrationError,
@@ -15,7 +14,8 @@ from pgherd.errors import (
     ServerError,
     UsageError,
 )
-from pgherd.migrations import Migrations, command, sql_files
+from pgherd.postgres.address import Address, Database
+from pgherd.template.migrations import Migrations, command, sql_files
 
 __all__ = [
     "Address",

@@ -1,6 +1,6 @@
-"""What can go wrong, as the person who runs the tests should read it.
+"""The errors and warnings of pgherd.
 
-A message says what failed, names the object, and says what to do; the cause is chained.
+A message says what failed and its name, why, and what to do. The cause is chained.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ class PgherdError(Exception):
 
 
 class UsageError(PgherdError):
-    """pgherd was configured, or called, in a way that cannot be meant."""
+    """The configuration of pgherd, or a call of it, is wrong."""
 
 
 class ServerError(PgherdError):
-    """The server cannot be had, or does not do what the run needs."""
+    """There is no server, or it cannot do what the run needs."""
 
 
 class NotHereError(ServerError):
-    """This kind of server cannot be had here, and another kind may.
+    """This machine cannot have this kind of server, but perhaps another kind.
 
     Args:
         message: what failed, and what to do.
-        short: why, in a few words.
+        short: the reason in a few words.
     """
 
     def __init__(self, message: str, short: str = "") -> None:
@@ -37,22 +37,22 @@ class NotHereError(ServerError):
 
 
 class LeftBehindWarning(UserWarning):
-    """A test left what would block the reset, such as an open transaction; it was ended."""
+    """A test left something behind, such as an open transaction, and pgherd ended it."""
 
 
 class MigrationError(PgherdError):
-    """The template could not be built, because the project's migrations failed."""
+    """The project's migrations failed, so there is no template."""
 
     @classmethod
     def caused_by(cls, error: BaseException) -> MigrationError:
-        """Wrap what the migrations raised, with their own traceback and without our frames."""
-        told = traceback.TracebackException.from_exception(error)
-        each: traceback.TracebackException | None = told
+        """Wrap an exception of the migrations: its traceback, without the frames of pgherd."""
+        trace = traceback.TracebackException.from_exception(error)
+        each: traceback.TracebackException | None = trace
         while each is not None:
             kept = [frame for frame in each.stack if not frame.filename.startswith(PACKAGE)]
             each.stack = traceback.StackSummary.from_list(kept)
             each = each.__cause__ or each.__context__
         return cls(
             "the migrations failed, so there is no template to clone from. "
-            f"Mend this and run again:\n\n{''.join(told.format())}"
+            f"Correct this and run again:\n\n{''.join(trace.format())}"
         )

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pgherd import current, options
-from pgherd.address import Endpoint
-from pgherd.coordinator import Coordinator, Reception, RemoteCoordinator
+from pgherd import lending, options
 from pgherd.errors import PgherdError, UsageError
 from pgherd.fixtures import (
-    _pg_resetter,
-    _pg_spares,
+    _pg_prefetched,
+    _pg_worker_database,
     coordination,
-    follow_migrations,
-    note_use,
     pg,
     pg_database,
     pg_disconnect,
@@ -25,16 +22,21 @@ from pgherd.fixtures import (
     pg_migrations,
     pg_server,
     pg_template,
+    worker_database,
     worker_id,
 )
-from pgherd.report import say
+from pgherd.overrides import Overrides
+from pgherd.postgres.address import Endpoint
+from pgherd.run.coordinator import Coordinator
+from pgherd.run.transport import Reception, RemoteCoordinator
+from pgherd.terminal import write_line
 
 if TYPE_CHECKING:
     from pgherd.options import Options
 
 __all__ = [
-    "_pg_resetter",
-    "_pg_spares",
+    "_pg_prefetched",
+    "_pg_worker_database",
     "pg",
     "pg_database",
     "pg_disconnect",
@@ -44,14 +46,32 @@ __all__ = [
     "pg_template",
 ]
 
-_owner = pytest.StashKey[Coordinator]()
-_receptions = pytest.StashKey[dict[bool, Reception]]()
-"""One for workers on this machine, which is False, and one for those on others."""
-_opened = pytest.StashKey[ExitStack]()
+
+@dataclass
+class _Owner:
+    """What the owner keeps for its workers."""
+
+    coordinator: Coordinator
+    local: Reception | None = None
+    """The reception for workers on this machine, opened with the first of them."""
+    remote: Reception | None = None
+    """The reception for workers on other machines."""
+
+
+@dataclass
+class _Process:
+    """What this process keeps while pytest runs."""
+
+    opened: ExitStack = field(default_factory=ExitStack)
+    overrides: Overrides = field(default_factory=Overrides)
+    owner: _Owner | None = None
+
+
+_process = pytest.StashKey[_Process]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Announce each option under its names for the command line and for ini files."""
+    """Declare each option for the command line and for ini files."""
     group = parser.getgroup("pgherd", "a PostgreSQL database for every worker")
     for option in options.declared():
         text = (
@@ -67,15 +87,15 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         'pg(isolation="clone"): replace the database after the test instead of resetting it',
     )
-    opened = config.stash[_opened] = ExitStack()
+    process = config.stash[_process] = _Process()
     worker_input: dict[str, Any] | None = getattr(config, "workerinput", None)
     if worker_input is not None:
-        line = RemoteCoordinator(worker_input["pgherd"], worker_input["workerid"])
+        remote = RemoteCoordinator(worker_input["pgherd"], worker_input["workerid"])
         config.stash[worker_id] = worker_input["workerid"]
-        config.stash[coordination] = opened.enter_context(closing(line))
+        config.stash[coordination] = process.opened.enter_context(closing(remote))
         return
     try:
-        _become_owner(config, opened)
+        _become_owner(config, process)
     except PgherdError as error:
         raise pytest.UsageError(f"pgherd: {error}") from error
 
@@ -83,65 +103,82 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell an xdist worker, before it starts, how to reach the owner."""
-    stash = node.config.stash
-    receptions, remote = stash[_receptions], _is_remote(str(node.gateway.spec))
-    if remote not in receptions:
-        receptions[remote] = stash[_opened].enter_context(closing(Reception(stash[_owner])))
-    node.workerinput["pgherd"] = receptions[remote].invitation
+    process = node.config.stash[_process]
+    reception = _reception(process, str(node.gateway.spec))
+    node.workerinput["pgherd"] = reception.invitation
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Set `pg` up for a test that asks for it without naming it, before its other fixtures."""
-    asking = (getattr(item, "function", None), getattr(item, "cls", None))
+    """Request `pg`, before other fixtures, for a test that needs it without naming it."""
+    requesters = (getattr(item, "function", None), getattr(item, "cls", None))
     names: list[str] = getattr(item, "fixturenames", [])
-    if "pg" not in names and any(hasattr(each, current.ASKS) for each in asking):
+    if "pg" not in names and any(hasattr(each, lending.REQUESTS_PG) for each in requesters):
         names.insert(0, "pg")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Change to the database of the test's own directory before its fixtures are set up."""
-    follow_migrations(item)
+    """Use the migrations of the test's own directory, and do not trust the test before."""
+    item.config.stash[_process].overrides.test_begins(item.nodeid)
+    if (database := item.config.stash.get(worker_database, None)) is not None:
+        database.test_begins()
 
 
-def pytest_runtest_teardown(item: pytest.Item) -> None:
-    """See that what a test did without `pg` does not stay for one with it."""
-    note_use(item)
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> None:
+    """Follow which migrations are in force."""
+    request.config.stash[_process].overrides.fixture_set_up(fixturedef, request)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Drop the clones and stop the server, when all else has let go of them.
+    """Drop the clones and stop the server, after all other plugins have finished.
 
-    A run that had no server ends like one that was called wrongly: with exit code 4.
+    A run without a server ends with the exit code of a usage error: 4.
     """
-    stash = session.config.stash
-    if _owner in stash and stash[_owner].failed:
+    process = session.config.stash[_process]
+    if process.owner is not None and process.owner.coordinator.failed:
         session.exitstatus = pytest.ExitCode.USAGE_ERROR
-    stash[_opened].close()
+    process.opened.close()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Do the same for a session that ended before it had begun."""
-    if _opened in config.stash:
-        config.stash[_opened].close()
+    if _process in config.stash:
+        config.stash[_process].opened.close()
 
 
-def _become_owner(config: pytest.Config, opened: ExitStack) -> None:
-    specs = _specs(config)
+def _become_owner(config: pytest.Config, process: _Process) -> None:
+    specs = _worker_specs(config)
     chosen = options.read(config.getoption, os.environ, config.getini)
     endpoint = _endpoint(chosen, specs)
     host = endpoint.host if endpoint else ""
-    owner = Coordinator(chosen, lambda text: say(config, text), max(1, len(specs)), host)
+    coordinator = Coordinator(
+        chosen, lambda text: write_line(config, text), max(1, len(specs)), host
+    )
     config.stash[worker_id] = "main"
-    config.stash[coordination] = config.stash[_owner] = opened.enter_context(closing(owner))
-    receptions = config.stash[_receptions] = {}
+    config.stash[coordination] = process.opened.enter_context(closing(coordinator))
+    process.owner = _Owner(coordinator)
     if endpoint:
-        receptions[True] = opened.enter_context(closing(Reception(owner, endpoint)))
+        process.owner.remote = process.opened.enter_context(
+            closing(Reception(coordinator, endpoint))
+        )
 
 
-def _specs(config: pytest.Config) -> list[str]:
-    """List what xdist makes its workers from, one each; it has resolved `-n auto`.
+def _reception(process: _Process, spec: str) -> Reception:
+    owner = process.owner
+    assert owner is not None  # noqa: S101 (for mypy: only the owner has workers)
+    if owner.remote is not None and _may_be_remote(spec):
+        return owner.remote
+    if owner.local is None:
+        owner.local = process.opened.enter_context(closing(Reception(owner.coordinator)))
+    return owner.local
+
+
+def _worker_specs(config: pytest.Config) -> list[str]:
+    """List the specifications of xdist's workers, one each; xdist has resolved `-n auto`.
 
     Each item of `tx` is one worker, or several: `4*popen//python=python3.12`.
     """
@@ -153,18 +190,18 @@ def _specs(config: pytest.Config) -> list[str]:
     return found
 
 
-def _is_remote(spec: str) -> bool:
-    """Say whether a worker may be on another machine; one behind a proxy is where the proxy is."""
+def _may_be_remote(spec: str) -> bool:
+    """Whether a worker may be on another machine. One behind a proxy is where the proxy is."""
     keys = {part.partition("=")[0] for part in spec.split("//")}
     return "popen" not in keys or "via" in keys
 
 
 def _endpoint(chosen: Options, specs: list[str]) -> Endpoint | None:
-    """Give where workers on other machines reach this one; None where there are none."""
-    remote = [spec for spec in specs if _is_remote(spec)]
+    """Return where workers on other machines reach this one; None if there are none."""
+    remote = [spec for spec in specs if _may_be_remote(spec)]
     if remote and not chosen.listen:
         raise UsageError(
-            f"the worker --tx {remote[0]} may be on another machine, but it was not said where it "
+            f"the worker --tx {remote[0]} may be on another machine, but no option says where it "
             "reaches this one. Name this machine's address, as the workers reach it: "
             "--pgherd-listen=host"
         )

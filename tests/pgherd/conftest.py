@@ -12,15 +12,17 @@ import psycopg2
 import pytest
 from psycopg2 import sql
 
-from pgherd import admin, naming, template, undo
-from tests.pgherd import histories
+from pgherd.postgres import connections, databases, locks, naming
+from pgherd.reset import generator
+from pgherd.template.build import build
+from tests.pgherd.support import histories
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from psycopg2.extensions import connection
 
-    from pgherd.address import Address, Database
+    from pgherd.postgres.address import Address, Database
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +33,13 @@ def _unchosen(monkeypatch):
     """
     for name in ("PGHERD_SERVER", "PGHERD_URL", "PGHERD_BIN", "PGHERD_LISTEN"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def server(pg_server: Address, monkeypatch: pytest.MonkeyPatch) -> Address:
+    """Return the outer run's server, after giving its URL to the inner run."""
+    monkeypatch.setenv("PGHERD_URL", pg_server.database(pg_server.maintenance).url)
+    return pg_server
 
 
 @pytest.fixture
@@ -47,14 +56,14 @@ def run(pg_server: Address) -> Iterator[str]:
 
     Its lock is held, so that no sweep, of this suite or of another run, takes the databases away.
     """
-    name = naming.new_run()
-    with admin.connected(pg_server) as link, admin.locked(link, name):
+    name = naming.new_run_id()
+    with connections.maintenance(pg_server) as link, locks.exclusive(link, name):
         yield name
-        for database in admin.names(link, f"pgherd_{name}_"):
+        for database in databases.names(link, f"pgherd_{name}_"):
             link.cursor().execute(
                 sql.SQL("ALTER DATABASE {} WITH IS_TEMPLATE false").format(sql.Identifier(database))
             )
-            admin.drop(link, database)
+            databases.drop(link, database)
 
 
 @pytest.fixture
@@ -109,5 +118,5 @@ def subject(
 ) -> histories.Subject:
     """Give a clone in which histories happen."""
     name = f"pgherd_{run}_template"
-    template.build(pg_server, name, lambda one: ask(one, histories.SCHEMA), undo.install)
+    build(pg_server, name, lambda one: ask(one, histories.SCHEMA), generator.install)
     return histories.subject(name, pg_server.database(f"pgherd_{run}_clone"), dump)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.pgherd.engine import need
+from tests.pgherd.support.engine import need
 from tests.pgherd.test_embedded import ROOT, place, python_for
 
 if TYPE_CHECKING:

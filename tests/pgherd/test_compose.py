@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.pgherd import engine
+from tests.pgherd.support import engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,11 +12,14 @@ from multiprocessing.connection import Client
 import psycopg2
 import pytest
 
-from pgherd import clone, note, sweep
-from pgherd.coordinator import Coordinator, Reception, RemoteCoordinator
+from pgherd import clones
 from pgherd.errors import MigrationError, ServerError
 from pgherd.options import Options
-from tests.pgherd.waiting import wait_until
+from pgherd.run import sweep
+from pgherd.run.coordinator import Coordinator
+from pgherd.run.transport import Reception, RemoteCoordinator
+from pgherd.template import comment
+from tests.pgherd.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -80,8 +83,8 @@ def test_all_workers_get_one_server(worker, pg_server, said):
 
 def test_clone_is_named_after_run_and_worker(owner, worker):
     """Two workers get two names, with the id of their run."""
-    assert worker("gw0").clone_name("gw0") == f"pgherd_{owner.run}_gw0"
-    assert worker("gw1").clone_name("gw1") == f"pgherd_{owner.run}_gw1"
+    assert worker("gw0").clone_name("gw0") == f"pgherd_{owner.run_id}_gw0"
+    assert worker("gw1").clone_name("gw1") == f"pgherd_{owner.run_id}_gw1"
 
 
 def test_second_worker_waits_until_the_template_is_built(worker):
@@ -120,15 +123,15 @@ def test_broken_lease_drops_the_clone(worker, owner, pg_server, pg_template, lin
     lines = {name: worker(name) for name in ("gw1", "gw10")}
     for name, line in lines.items():
         line.server()
-        clone.make(pg_server, pg_template, line.clone_name(name))
+        clones.make(pg_server, pg_template, line.clone_name(name))
     lines["gw1"].close()
 
     def left() -> list[str]:
         with link.cursor() as cursor:
-            cursor.execute("SELECT datname FROM pg_database WHERE datname ~ %s", [owner.run])
+            cursor.execute("SELECT datname FROM pg_database WHERE datname ~ %s", [owner.run_id])
             return [name for (name,) in cursor.fetchall()]
 
-    wait_until(lambda: left() == [f"pgherd_{owner.run}_gw10"], 10)
+    wait_until(lambda: left() == [f"pgherd_{owner.run_id}_gw10"], 10)
 
 
 def test_a_server_that_is_gone_is_not_asked_for_each_worker(owner, caplog):
@@ -145,7 +148,7 @@ def test_a_server_that_is_gone_is_not_asked_for_each_worker(owner, caplog):
     assert told() == 2
 
 
-@pytest.mark.parametrize("function", [(sweep, "templates"), (note, "read")])
+@pytest.mark.parametrize("function", [(sweep, "templates"), (comment, "read")])
 def test_what_is_done_for_others_does_not_fail_a_run(owner, worker, monkeypatch, function):
     """The template is there, so its builder and who waits for it go on."""
 
@@ -174,7 +177,7 @@ def test_server_that_cannot_start_is_explained_once():
     with closing(Coordinator(Options(url="postgresql://nobody@127.0.0.1:1/x"), print)) as owner:
         with pytest.raises(ServerError, match=r"127\.0\.0\.1:1, which pgherd_url names, cannot"):
             owner.server()
-        with pytest.raises(ServerError, match="the test that asked first is told why"):
+        with pytest.raises(ServerError, match="the first test that needed it says why"):
             owner.server()
         assert owner.failed
 

@@ -16,11 +16,12 @@ from types import SimpleNamespace
 import docker
 import pytest
 
-from pgherd.servers import docker as docker_server
-from pgherd.servers.docker import _remove_unstarted
-from tests.pgherd import registry
-from tests.pgherd.engine import need
-from tests.pgherd.waiting import wait_until
+from pgherd.servers.docker import image as docker_image
+from pgherd.servers.docker import network
+from pgherd.servers.docker.container import _remove_unstarted
+from tests.pgherd.support import registry
+from tests.pgherd.support.engine import need
+from tests.pgherd.support.waiting import wait_until
 
 MEET = """
 import pathlib, sys, time
@@ -49,8 +50,8 @@ from pgherd import plugin
 
 def pytest_sessionstart(session):
     stash = session.config.stash
-    if plugin._owner in stash:
-        pathlib.Path("run").write_text(stash[plugin._owner].run)
+    if owner := stash[plugin._process].owner:
+        pathlib.Path("run").write_text(owner.coordinator.run_id)
 """
 
 SLEEP = """
@@ -140,7 +141,7 @@ def test_a_database_that_is_gone_after_a_test_is_told(pytester):
 def test_a_port_of_loopback_is_published_where_the_bridge_is_elsewhere(pytester, engine):
     """As with Docker Desktop, whose bridge is inside a virtual machine."""
     pytester.makeconftest(
-        "from pgherd.servers import docker\ndocker._own_bridge = lambda engine: None"
+        "from pgherd.servers.docker import network\nnetwork._own_bridge = lambda engine: None"
     )
     pytester.makepyfile(
         """
@@ -184,7 +185,7 @@ def test_bridge_is_here_if_its_address_is(described, is_here):
     """Whether the engine tells the bridge's address, or leaves it out."""
     bridge = SimpleNamespace(name="bridge", attrs={"IPAM": {"Config": [described]}})
     engine = SimpleNamespace(networks={"bridge": bridge})
-    found = docker_server._own_bridge(engine)  # noqa: SLF001
+    found = network._own_bridge(engine)  # noqa: SLF001
     assert found == ("bridge" if is_here else None)
 
 
@@ -352,13 +353,13 @@ def test_container_that_ends_at_once(pytester, broken):
 
 SLOW = """
 import time
-from pgherd.servers import docker
+from pgherd.servers.docker import container as module
 
-def start(container, image, start=docker._start):
+def start(container, image, start=module._start):
     start(container, image)
     time.sleep(2)
 
-docker._start = start
+module._start = start
 """
 
 
@@ -385,9 +386,9 @@ def test_container_that_never_started_is_removed_by_a_later_run(engine):
 
 def test_pull_that_gets_on_may_take_its_time(monkeypatch, engine):
     """Each piece counts, and the person who waits is told for what."""
-    monkeypatch.setattr(docker_server, "_PROGRESS_WITHIN", 4.0)
+    monkeypatch.setattr(docker_image, "PROGRESS_WITHIN", 4.0)
     said = []
     with registry.serving(registry.Image(every=0.3, pieces=20)) as image:
-        docker_server._have_image(engine, image, said.append)  # noqa: SLF001
+        docker_image.provide(engine, image, said.append)
         engine.images.remove(image)
     assert said == [f"pulling {image}, which is not on this machine yet"]

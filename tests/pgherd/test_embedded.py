@@ -24,22 +24,23 @@ from typing import TYPE_CHECKING
 import psycopg2
 import pytest
 
-from pgherd import binaries, supervisor
 from pgherd.errors import NotHereError, UsageError
 from pgherd.options import Options
-from pgherd.servers import docker
-from tests.pgherd import registry
-from tests.pgherd.engine import need
-from tests.pgherd.waiting import wait_until
+from pgherd.servers.docker import engine as docker_engine
+from pgherd.servers.embedded import binaries, supervisor
+from tests.pgherd.support import registry
+from tests.pgherd.support.engine import need
+from tests.pgherd.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 OWNER = """
 import os, pathlib, sys, time
-from pgherd import options, servers
+from pgherd import options
+from pgherd.servers import Run, choose
 chosen = options.Options(server="embedded", bin=sys.argv[1])
-with servers.start(chosen, servers.Run("0123abcd", workers=3), print) as server:
+with choose.start(chosen, Run("0123abcd", workers=3), print) as server:
     {then}
     address = server.address
     told = [address.database("postgres").dsn, server.version, server.description]
@@ -331,7 +332,7 @@ def python_for(user, environ) -> str:
     """Give a Python like ours that this user can run; it, or our code, may be in root's home."""
     for python in (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}"):
         with suppress(OSError):
-            asked = [python, "-c", "import pgherd.coordinator"]
+            asked = [python, "-c", "import pgherd.run.coordinator"]
             ran = subprocess.run(
                 asked, cwd="/", env=environ, check=False, stderr=subprocess.DEVNULL, **user
             )
@@ -442,15 +443,15 @@ def test_port_that_is_taken_is_not_the_end(place, monkeypatch):
             if word == {"port": expected}:
                 os.close(reading[1])
 
-        monkeypatch.setattr(supervisor, "_tell", let_go)
-        with pytest.raises(supervisor.LetGoError):
+        monkeypatch.setattr(supervisor, "_report", let_go)
+        with pytest.raises(supervisor.OwnerEndedError):
             supervisor.serve(order, data, bin_, user)
     assert ports == []
 
 
 TEST = "def test_one(pg):\n    pass\n\n\ndef test_two(pg):\n    pass\n"
 NO_BINARIES = """
-from pgherd import binaries
+from pgherd.servers.embedded import binaries
 binaries._of_the_machine = binaries._of_the_wheel = lambda: iter(())
 """
 
@@ -552,7 +553,7 @@ def test_auto_with_a_pull_that_stops(auto, monkeypatch, pieces: int, breaks: boo
     """A registry that sends nothing, or nothing more, or breaks off, is not waited for."""
     monkeypatch.delenv("DOCKER_HOST")
     need()
-    auto.makeconftest("from pgherd.servers import docker\ndocker._PROGRESS_WITHIN = 1.5")
+    auto.makeconftest("from pgherd.servers.docker import image\nimage.PROGRESS_WITHIN = 1.5")
     began = time.monotonic()
     with registry.serving(registry.Image(0.1, pieces, breaks=breaks)) as image:
         result = auto.runpytest_subprocess("-n0", f"--pgherd-image={image}")
@@ -572,7 +573,7 @@ def test_auto_with_an_engine_that_hangs(auto, monkeypatch):
         engine.bind(f"{directory}/s")
         engine.listen()
         monkeypatch.setenv("DOCKER_HOST", f"unix://{directory}/s")
-        auto.makeconftest("from pgherd.servers import docker\ndocker._ANSWERS_WITHIN = 0.5")
+        auto.makeconftest("from pgherd.servers.docker import engine\nengine.ANSWERS_WITHIN = 0.5")
         result = auto.runpytest_subprocess("-n0")
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(["*because no Docker engine answers*"])
@@ -604,11 +605,11 @@ def test_embedded_without_binaries(auto):
 
 def test_an_engine_elsewhere_is_not_ruled_out_early(monkeypatch, place):
     """The quick look judges only what it can: not DOCKER_HOST=tcp://…, nor a context."""
-    look = docker._look_for_the_usual_socket  # noqa: SLF001
+    look = docker_engine._check_usual_socket  # noqa: SLF001
     monkeypatch.setenv("HOME", str(place))
     for name in ("DOCKER_CONTEXT", "DOCKER_CONFIG"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(docker, "_USUAL_SOCKET", f"unix://{place}/none")
+    monkeypatch.setattr(docker_engine, "_USUAL_SOCKET", f"unix://{place}/none")
     for host in ("tcp://127.0.0.1:1", "ssh://a@b", "npipe:////./pipe/docker_engine"):
         monkeypatch.setenv("DOCKER_HOST", host)
         look()
@@ -629,7 +630,7 @@ def test_a_home_that_cannot_be_looked_into(monkeypatch, place):
     os.seteuid(pwd.getpwnam("nobody").pw_uid)
     try:
         with pytest.raises(NotHereError, match="no Docker engine answers"):
-            docker._look_for_the_usual_socket()  # noqa: SLF001
+            docker_engine._check_usual_socket()  # noqa: SLF001
     finally:
         os.seteuid(0)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pgherd import admin, naming
+from pgherd.postgres import databases, naming
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PASSED = {"asyncpg": 7, "django": 10, "psycopg3": 10, "sqlalchemy": 9}
@@ -38,7 +38,7 @@ def test_example_passes_and_leaves_nothing(pytester, server, link, name: str):
     runs = {run for database in created if (run := naming.run_of(database))}
     assert len(runs) == 1, created
     assert {f"pgherd_{run}_gw{n}" for run in runs for n in range(2)} <= set(created)
-    assert [admin.names(link, f"pgherd_{run}_") for run in runs] == [[]]
+    assert [databases.names(link, f"pgherd_{run}_") for run in runs] == [[]]
 
 
 @pytest.mark.parametrize("name", PASSED)

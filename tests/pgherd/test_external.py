@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from pgherd import admin, naming, sweep, template
-from pgherd.coordinator import Coordinator
 from pgherd.errors import ServerError
 from pgherd.options import Options
+from pgherd.postgres import connections, databases, locks, naming
+from pgherd.run import sweep
+from pgherd.run.coordinator import Coordinator
 from pgherd.servers import Run, external
-from tests.pgherd import clusters
-from tests.pgherd.waiting import wait_until
+from pgherd.template.build import build
+from tests.pgherd.support import clusters
+from tests.pgherd.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -85,7 +87,7 @@ def url_of(server: Address) -> str:
 def refused(server: Address, workers: int = 1, match: str | None = None) -> str:
     """Ask for a server that refuses; give its message."""
     options = Options(url=url_of(server))
-    lent = external.server(options, Run(naming.new_run(), workers), print)
+    lent = external.server(options, Run(naming.new_run_id(), workers), print)
     with pytest.raises(ServerError, match=match) as error, lent:
         pass
     told = str(error.value)
@@ -104,14 +106,14 @@ def role(pg_server: Address, link, run: str) -> Iterator[Callable[[str], Address
         return replace(pg_server, user=name, password="secret")
 
     yield make
-    for database, owner in databases(link).items():
+    for database, owner in owners(link).items():
         if owner == name:
-            admin.thaw(link, database)
-            admin.drop(link, database)
+            databases.thaw(link, database)
+            databases.drop(link, database)
     link.cursor().execute(f"DROP ROLE IF EXISTS {name}")
 
 
-def databases(link) -> dict[str, str]:
+def owners(link) -> dict[str, str]:
     """List the server's databases and their owners."""
     with link.cursor() as cursor:
         cursor.execute("SELECT datname, pg_get_userbyid(datdba)::text FROM pg_database")
@@ -163,7 +165,7 @@ def local() -> Iterator[Local]:
             data, max_connections=10, ssl="on", ssl_cert_file=certificate, ssl_key_file=key
         ) as address:
             (data / "pg_hba.conf").write_text("hostssl all all all trust\n")
-            with admin.connected(address) as link:
+            with connections.maintenance(address) as link:
                 link.cursor().execute("SELECT pg_reload_conf()")
             yield Local(replace(address, host="localhost"), data, certificate)
 
@@ -192,7 +194,7 @@ def test_too_old():
 def test_a_server_that_is_too_old_is_refused(pg_server, link, monkeypatch):
     """The version is the server's own: where a later one is the oldest that will do, it is told."""
     monkeypatch.setattr(external, "_OLDEST", 99)
-    told = f"it is PostgreSQL {admin.version(link)}"
+    told = f"it is PostgreSQL {connections.server_version(link)}"
     assert refused(pg_server, match="and 99 is the oldest that will do").startswith(told)
 
 
@@ -234,7 +236,7 @@ def test_a_pooler_in_session_mode_will_do(pg_server, link, suite):
         url = f"--pgherd-url={url_of(pool)}"
         suite.runpytest_subprocess("-n2", url).assert_outcomes(passed=4)
     assert clones(suite.path)
-    assert not clones(suite.path) & set(databases(link))
+    assert not clones(suite.path) & set(owners(link))
 
 
 def test_a_server_without_room_is_refused_before_the_run(local, suite):
@@ -320,10 +322,10 @@ def test_without_tls_there_is_no_connection(local):
 @pytest.mark.parametrize("how", ["-n2", "-n0"])
 def test_who_may_only_create_databases_can_run(role, link, suite, how):
     """A run makes its own databases, leaves the template, and nothing of another name."""
-    before = set(databases(link))
+    before = set(owners(link))
     address = role("CREATEDB")
     suite.runpytest_subprocess(how, f"--pgherd-url={url_of(address)}").assert_outcomes(passed=4)
-    left = {name for name, owner in databases(link).items() if owner == address.user}
+    left = {name for name, owner in owners(link).items() if owner == address.user}
     assert [naming.is_template(name) for name in left - before] == [True]
     assert not clones(suite.path) & left
 
@@ -342,15 +344,15 @@ def test_a_run_keeps_the_templates_that_it_uses(role, link):
     with closing(Coordinator(Options(url=url_of(address)), print)) as owner:
         owner.server()
         assert owner.claim(name, "gw0")
-        template.build(address, name)
+        build(address, name)
         sweep.templates(address, keep=0)
-        with admin.connected(address) as another:
-            assert admin.templates(another) == {name: True}
+        with connections.maintenance(address) as another:
+            assert databases.own_templates(another) == {name: True}
         owner.settle(name, built=True)
-    with admin.connected(address) as another:
-        wait_until(lambda: not admin.is_locked(another, naming.use_of(name)), 5)
+    with connections.maintenance(address) as another:
+        wait_until(lambda: not locks.is_held(another, naming.use_of(name)), 5)
         sweep.templates(address, keep=0)
-        assert admin.templates(another) == {}
+        assert databases.own_templates(another) == {}
 
 
 def test_a_run_that_built_a_template_drops_the_oldest(role, link):
@@ -358,14 +360,14 @@ def test_a_run_that_built_a_template_drops_the_oldest(role, link):
     address = role("CREATEDB")
     names = [naming.template(address.user, text) for text in "123456"]
     for name in names[:5]:
-        template.build(address, name)
+        build(address, name)
     with closing(Coordinator(Options(url=url_of(address)), print)) as owner:
         owner.server()
         owner.claim(names[5], "main")
-        template.build(address, names[5])
+        build(address, names[5])
         owner.settle(names[5], built=True)
-        with admin.connected(address) as another:
-            assert set(admin.templates(another)) == set(names[1:])
+        with connections.maintenance(address) as another:
+            assert set(databases.own_templates(another)) == set(names[1:])
 
 
 @pytest.fixture
@@ -418,7 +420,7 @@ def test_who_looks_into_each_database_is_not_in_the_way(own, suite):
 
 def test_who_may_not_end_the_connections_of_others_is_told(own, suite):
     """The message says which right is needed, and with it the same run passes."""
-    with admin.connected(own) as link:
+    with connections.maintenance(own) as link:
         link.cursor().execute('CREATE ROLE "may create" LOGIN CREATEDB; CREATE ROLE other LOGIN')
     url = f"--pgherd-url={url_of(replace(own, user='may create'))}"
     with monitored(replace(own, user="other")):
@@ -426,7 +428,7 @@ def test_who_may_not_end_the_connections_of_others_is_told(own, suite):
         grant = 'GRANT pg_signal_backend TO "may create"'
         assert "another role is connected to the database pgherd_template_" in told
         assert f"have an administrator run: {grant}" in told
-        with admin.connected(own) as link:
+        with connections.maintenance(own) as link:
             link.cursor().execute(grant)
         suite.runpytest_subprocess("-n1", url).assert_outcomes(passed=4)
 
@@ -471,5 +473,5 @@ def test_eight_runs_at_once_and_one_is_killed(pg_server, link, run, empty, suite
     assert (suite.path / "applied").read_text() == "once "
     start(suite.path, "-n0", pg_server).communicate(timeout=60)
     assert len({naming.run_of(name) for name in clones(suite.path)}) == 9
-    assert not clones(suite.path) & set(databases(link))
-    assert f"pgherd_{run}_maintenance" in databases(link)
+    assert not clones(suite.path) & set(owners(link))
+    assert f"pgherd_{run}_maintenance" in owners(link)

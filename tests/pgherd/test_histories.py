@@ -10,7 +10,7 @@ import os
 
 import pytest
 
-from tests.pgherd import histories
+from tests.pgherd.support import histories
 
 A_PART = 50
 NUMBER = int(os.environ.get("PGHERD_HISTORIES", "200"))

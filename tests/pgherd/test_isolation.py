@@ -54,9 +54,14 @@ CREATE TABLE person (id serial PRIMARY KEY, name text UNIQUE);
 INSERT INTO person (name) VALUES ('ada'), ('bob');
 CREATE TABLE note (text text); CREATE SEQUENCE ticket;
 """
+PARTS = """
+from pgherd import clones
+from pgherd.postgres import naming
+from pgherd.reset.resetter import Resetter
+"""
 LEAKS = {
-    "nothing is undone": "reset.Resetter.undo = lambda resetter: True",
-    "no clone is replaced": "clone.Spares.replace = lambda spares: None",
+    "nothing is undone": "Resetter.reset = lambda resetter: True",
+    "no clone is replaced": "clones.Spares.replace = lambda spares: None",
     "all workers share one clone": "naming.clone = lambda run, worker: f'pgherd_{run}_shared'",
 }
 
@@ -81,7 +86,7 @@ def test_every_order_is_green(suite, seed: int):
 @pytest.mark.parametrize("leak", LEAKS.values(), ids=LEAKS)
 def test_a_planted_leak_is_caught(suite, leak: str):
     """The same tests fail where isolation does."""
-    plant = f"from pgherd import clone, naming, reset\n{leak}\n"
+    plant = f"{PARTS}{leak}\n"
     suite.makeconftest(plant + SUITE)
     result = suite.runpytest_subprocess("-n4", "--randomly-seed=1")
     outcomes = result.parseoutcomes()

@@ -1,7 +1,7 @@
-"""Imports point downwards only, and bodies stay short: rules that are read off the source.
+"""The rules of the source: imports point downwards, bodies are short, `__init__` is a contract.
 
-Each rule is a function that lists where a tree of files breaks it. It is asked about the project,
-and about a file that breaks it, so that a rule that finds nothing anywhere is found out.
+Each rule is a function that lists where a package breaks it. It is tested with the project, and
+with a package that breaks it, because a rule that never finds anything would go unnoticed.
 """
 
 from __future__ import annotations
@@ -20,23 +20,19 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).parents[2]
 LONGEST = 40
 
-# From the top down. A module imports from the lines below its own, so none of a line imports
-# another of it, but for the values, which are above the errors that they raise.
+# From the top down. A name is a module or a folder at the top of the package. It imports only from
+# lines below its own, so the names of one line do not import each other.
 LAYERS = [
-    {"pgherd"},  # the contract: nobody inside imports from it
+    {"pgherd"},  # the contract: no module imports from it
     {"plugin"},
-    {"fixtures", "report", "cli"},
-    {"coordinator", "peewee"},
-    {"servers.docker", "servers.embedded", "servers.external"},
-    {"servers", "template", "clone", "reset", "undo", "sweep", "testdb", "presence"},
-    {"admin", "options", "settings", "lifeline", "binaries", "supervisor"}
-    | {"migrations", "binding", "shape", "note"},
-    {"current", "statements"},
-    {"address", "budget", "naming"},
+    {"fixtures", "terminal", "overrides"},
+    {"run", "peewee"},
+    {"servers", "template", "clones", "reset", "lending"},
+    {"postgres", "options"},
     {"errors"},
 ]
-STAGES = {"template", "clone", "reset", "undo", "sweep", "presence"}
-IMPORT_PYTEST = {"plugin", "fixtures", "report"}
+SERVER_KINDS = {"servers.docker", "servers.embedded", "servers.external"}
+IMPORT_PYTEST = {"plugin", "fixtures", "terminal", "overrides"}
 OWNERS_ONLY = {"testcontainers", "docker"}
 
 
@@ -86,18 +82,44 @@ def _imports_in(node: ast.AST, module: str, *, postponed: bool) -> Iterator[Impo
 
 
 def upward_imports(package: Path) -> list[str]:
-    """List the imports of the package's own modules that do not point downwards."""
-    known = modules(package)
-    found = []
-    for each in imports(package):
-        if each.name.startswith("."):
-            found.append(f"{each}: write the whole name")
-        if each.name.split(".")[0] == package.name:
-            target = _module_of(each.name.removeprefix(f"{package.name}."), known)
-            sideways = {each.by, target} & STAGES and each.by.split(".")[0] == "servers"
-            if _layer(each.by) >= _layer(target) or sideways:
-                found.append(f"{each}: it is not below")
+    """List the imports between modules of the package that do not point downwards."""
+    found = [
+        f"{each}: write the whole name" for each in imports(package) if each.name.startswith(".")
+    ]
+    for each, target in _internal_imports(package):
+        if target == package.name or (
+            _part(each.by) != _part(target) and _layer(each.by) >= _layer(target)
+        ):
+            found.append(f"{each}: it is not below")
+        elif _kind(each.by) and _kind(target) and _kind(each.by) != _kind(target):
+            found.append(f"{each}: it is another kind of server")
     return found
+
+
+def circular_imports(package: Path) -> list[str]:
+    """List the modules that import themselves, directly or through other modules."""
+    targets: dict[str, set[str]] = {}
+    for each, target in _internal_imports(package):
+        targets.setdefault(each.by, set()).add(target)
+
+    def reached(module: str) -> set[str]:
+        seen: set[str] = set()
+        todo = [module]
+        while todo:
+            new = targets.get(todo.pop(), set()) - seen
+            seen |= new
+            todo += new
+        return seen
+
+    return sorted(module for module in targets if module in reached(module))
+
+
+def _internal_imports(package: Path) -> Iterator[tuple[Import, str]]:
+    """Yield each import of one of the package's own modules, with that module."""
+    known = modules(package)
+    for each in imports(package):
+        if each.name.split(".")[0] == package.name:
+            yield each, _module_of(each.name.removeprefix(f"{package.name}."), known)
 
 
 def _module_of(name: str, known: dict[str, Path]) -> str:
@@ -107,9 +129,19 @@ def _module_of(name: str, known: dict[str, Path]) -> str:
     return name if name in known else "pgherd"
 
 
+def _part(module: str) -> str:
+    return module.split(".", maxsplit=1)[0]
+
+
+def _kind(module: str) -> str | None:
+    """Return the kind of server that a module belongs to; None for other modules."""
+    kind = ".".join(module.split(".")[:2])
+    return kind if kind in SERVER_KINDS else None
+
+
 def _layer(module: str) -> int:
-    found = [number for number, layer in enumerate(LAYERS) if module in layer]
-    assert found, f"{module} is in no layer: name it in LAYERS, and in the design"
+    found = [number for number, layer in enumerate(LAYERS) if _part(module) in layer]
+    assert found, f"{module} is in no layer: name it in LAYERS, and in CONTRIBUTING.md"
     return found[0]
 
 
@@ -128,7 +160,7 @@ def container_imports(package: Path) -> list[str]:
         str(each)
         for each in imports(package)
         if each.name.split(".")[0] in OWNERS_ONLY
-        and not (each.by == "servers.docker" and each.postponed)
+        and not (each.by.startswith("servers.docker.") and each.postponed)
     ]
 
 
@@ -145,23 +177,44 @@ def long_functions(*folders: Path) -> list[str]:
 
 
 def more_than_a_contract(package: Path) -> list[str]:
-    """List what a package's `__init__.py` has besides a docstring, imports and `__all__`."""
-    tree = ast.parse((package / "__init__.py").read_text())
+    """List what the `__init__.py` files have besides docstrings, imports, `__all__` and contracts.
+
+    A contract is a class that is a Protocol or a frozen dataclass without methods.
+    """
     return [
         ast.unparse(node)
-        for number, node in enumerate(tree.body)
+        for path in sorted(package.rglob("__init__.py"))
+        for number, node in enumerate(ast.parse(path.read_text()).body)
         if not (
-            (number == 0 and isinstance(node, ast.Expr) and ast.get_docstring(tree))
+            (number == 0 and isinstance(node, ast.Expr))
             or isinstance(node, ast.Import | ast.ImportFrom)
+            or (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
             or (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__")
+            or (isinstance(node, ast.ClassDef) and _is_contract(node))
         )
     ]
 
 
-@pytest.mark.parametrize(
-    "rule",
-    [upward_imports, pytest_imports, container_imports, long_functions, more_than_a_contract],
-)
+def _is_contract(node: ast.ClassDef) -> bool:
+    if [ast.unparse(base) for base in node.bases] == ["Protocol"]:
+        return True
+    decorators = [ast.unparse(each) for each in node.decorator_list]
+    return decorators == ["dataclass(frozen=True)"] and not any(
+        isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) for each in node.body
+    )
+
+
+RULES = [
+    upward_imports,
+    circular_imports,
+    pytest_imports,
+    container_imports,
+    long_functions,
+    more_than_a_contract,
+]
+
+
+@pytest.mark.parametrize("rule", RULES)
 def test_the_package_keeps_each_rule(rule: Callable[[Path], list[str]]):
     """Nothing in the package breaks the rule."""
     assert rule(PROJECT / "src" / "pgherd") == []
@@ -174,24 +227,39 @@ def test_functions_are_short_everywhere(folder: str):
 
 
 def test_every_module_is_read():
-    """The rules look at all modules, those of the servers among them."""
+    """The rules read all modules, those in folders among them."""
     found = modules(PROJECT / "src" / "pgherd")
-    assert {"pgherd", "plugin", "servers", "servers.docker", "errors"} <= set(found)
+    assert {"pgherd", "plugin", "servers", "servers.docker.image", "errors"} <= set(found)
+
+
+def test_every_layer_exists():
+    """Each name in the layers is a module or a folder of the package."""
+    parts = {_part(module) for module in modules(PROJECT / "src" / "pgherd")}
+    assert {name for layer in LAYERS for name in layer} == parts
+
+
+FILES = """
+plugin fixtures terminal overrides run/__init__ run/coordinator run/sweep peewee/__init__
+peewee/binding servers/__init__ servers/external servers/tuning servers/docker/__init__
+servers/docker/engine servers/docker/image servers/embedded/__init__ servers/embedded/binaries
+template/__init__ template/build clones reset/__init__ reset/generator lending postgres/__init__
+postgres/address postgres/databases options errors
+"""
 
 
 @pytest.fixture
-def package(tmp_path: Path) -> Callable[[str, str], Path]:
-    """Give a function that writes one module of a package whose other modules are empty."""
+def package(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes modules of a package whose other modules are empty."""
 
-    def write(module: str, text: str) -> Path:
+    def write(module: str, text: str, **more: str) -> Path:
         root = tmp_path / "pgherd"
-        for name in {name for layer in LAYERS for name in layer} - {"pgherd", "servers"}:
-            path = root / f"{name.replace('.', '/')}.py"
+        for name in FILES.split():
+            path = root / f"{name}.py"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("")
         (root / "__init__.py").write_text('"""Text."""\n')
-        (root / "servers" / "__init__.py").write_text("")
-        (root / f"{module}.py").write_text(text)
+        for name, content in {module: text, **more}.items():
+            (root / f"{name.replace('__', '/') if name in more else name}.py").write_text(content)
         return root
 
     return write
@@ -200,21 +268,23 @@ def package(tmp_path: Path) -> Callable[[str, str], Path]:
 @pytest.mark.parametrize(
     ("module", "text"),
     [
-        ("address", "from pgherd import admin"),
-        ("address", "from pgherd.admin import drop"),
-        ("address", "import pgherd.admin"),
-        ("address", "if TYPE_CHECKING:\n    from pgherd.options import Options"),
-        ("address", "def f():\n    from pgherd import admin"),
-        ("address", "from . import errors"),
-        ("admin", "from pgherd import Address"),
-        ("admin", "from pgherd import options"),
-        ("clone", "from pgherd import template"),
-        ("clone", "from pgherd import servers"),
-        ("sweep", "from pgherd import coordinator"),
-        ("servers/docker", "from pgherd.servers import external"),
-        ("servers/docker", "from pgherd import sweep"),
-        ("servers/__init__", "from pgherd.servers import docker"),
-        ("coordinator", "from pgherd.peewee import create_tables"),
+        ("postgres/address", "from pgherd import clones"),
+        ("postgres/address", "from pgherd.clones import make"),
+        ("postgres/address", "import pgherd.clones"),
+        ("postgres/address", "if TYPE_CHECKING:\n    from pgherd.options import Options"),
+        ("postgres/address", "def f():\n    from pgherd import clones"),
+        ("postgres/address", "from . import errors"),
+        ("postgres/databases", "from pgherd import Address"),
+        ("postgres/databases", "from pgherd import options"),
+        ("clones", "from pgherd import template"),
+        ("clones", "from pgherd.template import build"),
+        ("template/build", "from pgherd.reset import generator"),
+        ("reset/generator", "from pgherd.servers import tuning"),
+        ("servers/docker/image", "from pgherd.servers import external"),
+        ("servers/docker/image", "from pgherd.servers.embedded import binaries"),
+        ("servers/external", "from pgherd.servers.docker import engine"),
+        ("servers/docker/image", "from pgherd.run import sweep"),
+        ("run/coordinator", "from pgherd.peewee import create_tables"),
         ("fixtures", "from pgherd import plugin"),
     ],
 )
@@ -227,37 +297,50 @@ def test_an_upward_import_is_found(package, module: str, text: str):
     ("module", "text"),
     [
         ("plugin", "from pgherd import errors, fixtures"),
-        ("servers/docker", "from pgherd.servers import Server"),
-        ("coordinator", "from pgherd import servers, sweep"),
-        ("address", "from pgherd.errors import UsageError"),
-        ("peewee", "import peewee"),
+        ("servers/docker/image", "from pgherd.servers import Server"),
+        ("servers/docker/image", "from pgherd.servers.docker.engine import reason"),
+        ("run/coordinator", "from pgherd.servers import external\nfrom pgherd.run import sweep"),
+        ("postgres/address", "from pgherd.errors import UsageError"),
+        ("peewee/__init__", "import peewee"),
     ],
 )
 def test_a_downward_import_is_allowed(package, module: str, text: str):
-    """An import from a lower layer, or of another package, is none of the findings."""
-    assert upward_imports(package(module, text)) == []
+    """An import from a lower layer, from the same folder, or of another package is allowed."""
+    root = package(module, text)
+    assert upward_imports(root) == []
+    assert circular_imports(root) == []
+
+
+def test_a_circle_is_found(package):
+    """Two modules of one folder that import each other are found, wherever the imports are."""
+    root = package(
+        "run/coordinator",
+        "from pgherd.run import sweep",
+        run__sweep="def f():\n    from pgherd.run.coordinator import Coordinator",
+    )
+    assert circular_imports(root) == ["run.coordinator", "run.sweep"]
 
 
 @pytest.mark.parametrize(
     ("module", "text"),
     [
-        ("coordinator", "import pytest"),
-        ("admin", "from pytest import StashKey"),
-        ("admin", "def f():\n    import _pytest.config"),
+        ("run/coordinator", "import pytest"),
+        ("postgres/databases", "from pytest import StashKey"),
+        ("postgres/databases", "def f():\n    import _pytest.config"),
     ],
 )
 def test_an_import_of_pytest_is_found(package, module: str, text: str):
-    """Pytest is imported by the three modules that pytest or a person sees, and by no other."""
+    """Only the modules that hooks and fixtures need import pytest."""
     assert len(pytest_imports(package(module, text))) == 1
 
 
 @pytest.mark.parametrize(
     ("module", "text"),
     [
-        ("servers/docker", "import docker"),
-        ("servers/docker", "from testcontainers.core import container"),
-        ("servers/docker", "class A:\n    import docker.errors"),
-        ("coordinator", "def f():\n    import docker"),
+        ("servers/docker/image", "import docker"),
+        ("servers/docker/image", "from testcontainers.core import container"),
+        ("servers/docker/image", "class A:\n    import docker.errors"),
+        ("run/coordinator", "def f():\n    import docker"),
     ],
 )
 def test_an_import_of_testcontainers_is_found(package, module: str, text: str):
@@ -269,13 +352,32 @@ def test_an_import_of_testcontainers_is_found(package, module: str, text: str):
 def test_a_long_function_is_found(package, lines: int):
     """Forty lines are allowed; one more is not, even where the function is inside another thing."""
     text = "class A:\n    async def f():\n" + "        pass\n" * (lines - 1)
-    assert len(long_functions(package("admin", text))) == (lines == 41)
+    assert len(long_functions(package("clones", text))) == (lines == 41)
 
 
-@pytest.mark.parametrize("text", ["VERSION = 1", "def f():\n    pass", "if True:\n    import os"])
-def test_more_than_a_contract_is_found(package, text: str):
-    """Anything else in `__init__.py` is found."""
-    assert more_than_a_contract(package("__init__", f'"""Text."""\n{text}')) == [text]
+@pytest.mark.parametrize(
+    "text",
+    [
+        "VERSION = 1",
+        "def f():\n    pass",
+        "if True:\n    import os",
+        "class A:\n    pass",
+        "@dataclass(frozen=True)\nclass A:\n\n    def f(self):\n        pass",
+    ],
+)
+@pytest.mark.parametrize("module", ["__init__", "run/__init__"])
+def test_more_than_a_contract_is_found(package, module: str, text: str):
+    """Anything else in an `__init__.py` is found."""
+    assert more_than_a_contract(package(module, f'"""Text."""\n{text}')) == [text]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["class A(Protocol):\n    def f(self): ...", "@dataclass(frozen=True)\nclass A:\n    a: int"],
+)
+def test_a_contract_is_allowed(package, text: str):
+    """Protocols and values may stand in an `__init__.py`."""
+    assert more_than_a_contract(package("run/__init__", f'"""Text."""\n{text}')) == []
 
 
 def test_a_worker_does_not_pay_for_the_owner():

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from tests.pgherd.support.waiting import wait_until
 from tests.pgherd.test_compose import AT_MOST, CHECKOUT, Project, built
-from tests.pgherd.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -266,11 +266,11 @@ def test_a_container_in_the_network_of_another(machines: Machines):
 
 HOLD = """
 import sys, time
-from pgherd import admin
-from pgherd.address import Address
-from pgherd.presence import Presence
-admin._SETTINGS |= {"tcp_keepalives_idle = 1": 0, "tcp_keepalives_interval = 1": 0}
-Presence(Address.from_url(sys.argv[1]), "0123abcd")
+from pgherd.postgres import connections
+from pgherd.postgres.address import Address
+from pgherd.run.liveness import Liveness
+connections._SETTINGS |= {"tcp_keepalives_idle = 1": 0, "tcp_keepalives_interval = 1": 0}
+Liveness(Address.from_url(sys.argv[1]), "0123abcd")
 print("held", flush=True)
 time.sleep(60)
 """

@@ -13,7 +13,7 @@ import pytest
 
 import pgherd
 from pgherd import MigrationError, UsageError
-from pgherd.migrations import NoMigrations
+from pgherd.template.migrations import NoMigrations
 
 if TYPE_CHECKING:
     from collections.abc import Callable

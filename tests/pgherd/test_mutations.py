@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pgherd import shape, undo
-from tests.pgherd import histories
+from pgherd.reset import generator, schema_guard
+from tests.pgherd.support import histories
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ class Mutation:
     constant: str
     out: str
     instead: str = ""
-    module: ModuleType = undo
+    module: ModuleType = generator
     on: Callable[[connection], bool] = lambda _: True
     """On which servers this text has a part in what is generated."""
 
@@ -88,19 +88,19 @@ SELDOM = {
         "TRUNCATE many",
     ),
     "changes of the schema": (
-        Mutation("_NOTED", "EXISTS", "false AND EXISTS", shape),
+        Mutation("_DDL_LOGGED", "EXISTS", "false AND EXISTS", schema_guard),
         "COMMENT ON TABLE role IS 'new'",
     ),
     "sums of catalogs": (
-        Mutation("_SUM_CHANGED", "IS DISTINCT FROM {sum}", "= 0", shape),
+        Mutation("_SUM_CHANGED", "IS DISTINCT FROM {sum}", "= 0", schema_guard),
         "SELECT lo_unlink(4711)",
     ),
     "rows of catalogs": (
-        Mutation("_ANY_ROW", "EXISTS", "false AND EXISTS", shape),
+        Mutation("_ANY_ROW", "EXISTS", "false AND EXISTS", schema_guard),
         "CLUSTER role USING role_pkey",
     ),
     "what is the database's": (
-        Mutation("_DATABASE_CHANGED", "datacl IS NOT NULL OR ", "", shape),
+        Mutation("_DATABASE_CHANGED", "datacl IS NOT NULL OR ", "", schema_guard),
         "GRANT CREATE ON DATABASE {database} TO PUBLIC",
     ),
 }

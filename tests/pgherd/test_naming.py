@@ -6,19 +6,19 @@ import re
 
 import pytest
 
-from pgherd import naming
+from pgherd.postgres import naming
 
 LONG = "w" * 60
 
 
 def test_a_run_has_eight_hexadecimal_digits():
     """A run's id is eight hexadecimal digits in lower case."""
-    assert re.fullmatch("[0-9a-f]{8}", naming.new_run())
+    assert re.fullmatch("[0-9a-f]{8}", naming.new_run_id())
 
 
 def test_runs_differ():
     """A thousand runs have a thousand ids, give or take a coincidence of one in 8,000."""
-    assert len({naming.new_run() for _ in range(1000)}) > 998
+    assert len({naming.new_run_id() for _ in range(1000)}) > 998
 
 
 def test_a_clone_is_named_by_its_run_and_worker():

@@ -61,7 +61,7 @@ def test_a_bad_choice_is_told(place: str):
     ini = {option.ini: option.default for option in options.declared()}
     if place == "ini":
         ini["pgherd_server"] = "podman"
-    with pytest.raises(UsageError, match="pgherd_server is 'podman'; it can be one of: auto, "):
+    with pytest.raises(UsageError, match="pgherd_server is 'podman'; choose one of: auto, "):
         options.read(flag.get, environ, ini.__getitem__)
 
 
@@ -79,7 +79,7 @@ def test_a_bad_choice_ends_the_run(project: pytest.Pytester):
     result = project.runpytest_subprocess("--pgherd-server=podman")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
-        ["ERROR: pgherd: pgherd_server is 'podman'; it can be one of: auto, docker, *"]
+        ["ERROR: pgherd: pgherd_server is 'podman'; choose one of: auto, docker, *"]
     )
     assert "Traceback" not in result.stderr.str() + result.stdout.str()
 

@@ -15,12 +15,15 @@ from multiprocessing.connection import Client
 import psycopg2
 import pytest
 
-from pgherd import admin, coordinator, naming, servers
-from pgherd.address import Endpoint, is_loopback
-from pgherd.coordinator import Coordinator, Reception, RemoteCoordinator
 from pgherd.errors import NotHereError, ServerError, UsageError
 from pgherd.options import Options
-from pgherd.plugin import _is_remote
+from pgherd.plugin import _may_be_remote
+from pgherd.postgres import connections, naming
+from pgherd.postgres.address import Endpoint, is_loopback
+from pgherd.run import transport
+from pgherd.run.coordinator import Coordinator
+from pgherd.run.transport import Reception, RemoteCoordinator
+from pgherd.servers import Run, choose
 
 TESTS = """
 import os, pathlib, time, pytest
@@ -124,7 +127,7 @@ def test_loopback(host, each_its_own):
 )
 def test_who_may_be_on_another_machine(spec, remote):
     """All may be but what is started by this process itself."""
-    assert _is_remote(spec) is remote
+    assert _may_be_remote(spec) is remote
 
 
 def test_run_says_what_to_set(project):
@@ -213,14 +216,14 @@ def test_stranger_who_says_nothing_keeps_nobody_waiting(owner):
 def test_lost_machines_are_found_out_at_both_ends(owner, monkeypatch):
     """The kernel asks whether the other is still there."""
     asked = []
-    keep = coordinator._keep_alive  # noqa: SLF001
+    keep = transport._keep_alive  # noqa: SLF001
 
     def look(connection) -> None:
         keep(connection)
         with socket.socket(fileno=os.dup(connection.fileno())) as line:
             asked.append(line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
 
-    monkeypatch.setattr(coordinator, "_keep_alive", look)
+    monkeypatch.setattr(transport, "_keep_alive", look)
     with (
         closing(Reception(owner, Endpoint("127.0.0.1"))) as reception,
         closing(RemoteCoordinator(reception.invitation, "gw0")) as line,
@@ -243,21 +246,21 @@ def test_given_server_has_to_be_the_same_for_all(pg_server):
     here = replace(pg_server, host="127.0.0.1", port=1)
     options = Options(url=here.database("postgres").url)
     with pytest.raises(UsageError, match="which is another server on each machine"):
-        servers.start(options, servers.Run("x", host="192.0.2.7"), print).__enter__()
+        choose.start(options, Run("x", host="192.0.2.7"), print).__enter__()
     # Workers that reach us by loopback are here, or behind a tunnel.
     with pytest.raises(ServerError, match="Connection refused"):
-        servers.start(options, servers.Run("x", host="127.0.0.1"), print).__enter__()
+        choose.start(options, Run("x", host="127.0.0.1"), print).__enter__()
 
 
 @pytest.mark.parametrize("kind", ["docker", "embedded"])
 def test_server_of_our_own_listens_there(kind, own_address):
     """What we start is reached at the owner's address, and asks for a password; not at loopback."""
-    run = servers.Run(naming.new_run(), host=own_address)
+    run = Run(naming.new_run_id(), host=own_address)
     try:
-        with servers.start(Options(server=kind), run, print) as server:
+        with choose.start(Options(server=kind), run, print) as server:
             assert server.address.host == own_address
-            with admin.connected(server.address) as link:
-                assert admin.version(link) == server.version
+            with connections.maintenance(server.address) as link:
+                assert connections.server_version(link) == server.version
             with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
                 replace(server.address, password="guessed").database("postgres").connect()
             with pytest.raises(psycopg2.OperationalError, match="refused"):

@@ -15,8 +15,12 @@ import psycopg2
 import pytest
 from psycopg2 import sql
 
-from pgherd import admin, clone, naming, reset, template, undo
-from tests.pgherd.waiting import wait_until
+from pgherd import clones
+from pgherd.postgres import connections, databases, locks, naming
+from pgherd.reset import generator
+from pgherd.reset.resetter import Resetter
+from pgherd.template.build import build
+from tests.pgherd.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -131,7 +135,7 @@ class Clone:
     seen: Database
     """The same as a superuser, who may read every catalog."""
     template: str
-    resetter: reset.Resetter
+    resetter: Resetter
     ask: Callable[..., list[tuple]]
     pristine: list[tuple[str, str]]
 
@@ -145,11 +149,11 @@ class Clone:
 
     def undone_in_place(self) -> bool:
         """Undo everything, by a new clone where it was not certain, and say which it was."""
-        self.resetter.end_connections()
-        in_place = self.resetter.undo()
+        self.resetter.end_blocking_connections()
+        in_place = self.resetter.reset()
         if not in_place:
             self.resetter.close()
-            clone.make(self.database.server, self.template, self.database.name)
+            clones.make(self.database.server, self.template, self.database.name)
         assert self.difference() == [], f"not undone, although undo() gave {in_place}"
         return in_place
 
@@ -167,9 +171,9 @@ def made(pg_server: Address, ask, run: str, states) -> Iterator[Callable[..., Cl
 
     def make(setup: str = "", name: str = "", server: Address = pg_server) -> Clone:
         name = name or f"pgherd_{run}_template"
-        template.build(server, name, lambda database: ask(database, setup), undo.install)
-        database = clone.make(server, name, f"pgherd_{run}_clone")
-        resetters.append(reset.Resetter(database))
+        build(server, name, lambda database: ask(database, setup), generator.install)
+        database = clones.make(server, name, f"pgherd_{run}_clone")
+        resetters.append(Resetter(database))
         seen = pg_server.database(database.name)
         pristine = states.get(name) or states.setdefault(name, state(seen))
         return Clone(database, seen, name, resetters[0], ask, pristine)
@@ -182,13 +186,13 @@ def made(pg_server: Address, ask, run: str, states) -> Iterator[Callable[..., Cl
 @pytest.fixture(scope="module")
 def shop_template(pg_server: Address) -> Iterator[str]:
     """Give the template of the shop, which the tests of a worker share."""
-    run = naming.new_run()
-    with admin.connected(pg_server) as link, admin.locked(link, run):
+    run = naming.new_run_id()
+    with connections.maintenance(pg_server) as link, locks.exclusive(link, run):
         name = f"pgherd_{run}_shop"
-        template.build(pg_server, name, _open_shop, undo.install)
+        build(pg_server, name, _open_shop, generator.install)
         yield name
         link.cursor().execute(f"ALTER DATABASE {name} WITH IS_TEMPLATE false")
-        admin.drop(link, name)
+        databases.drop(link, name)
 
 
 def _open_shop(database: Database) -> None:
@@ -529,9 +533,9 @@ def reader(link, run: str) -> Iterator[str]:
     name = f"reader_{run}"
     link.cursor().execute(f"CREATE ROLE {name}")
     yield name
-    for database in admin.names(link, f"pgherd_{run}_"):
-        admin.thaw(link, database)
-        admin.drop(link, database)
+    for database in databases.names(link, f"pgherd_{run}_"):
+        databases.thaw(link, database)
+        databases.drop(link, database)
     link.cursor().execute(f"DROP ROLE {name}")
 
 
@@ -591,7 +595,7 @@ def test_a_temporary_table_is_its_connections_own(shop: Clone):
         cursor = link.cursor()
         cursor.execute("CREATE TEMPORARY TABLE t (a serial PRIMARY KEY, b text)")
         cursor.execute("INSERT INTO t (b) VALUES ('x'); INSERT INTO pet DEFAULT VALUES")
-        assert shop.resetter.undo() is True
+        assert shop.resetter.reset() is True
         cursor.execute("SELECT a, b FROM t")
         assert cursor.fetchall() == [(1, "x")]
 
@@ -612,7 +616,7 @@ def test_a_connection_in_a_transaction_is_ended(shop: Clone, statement: str):
     with closing(shop.database.connect()) as link:
         link.cursor().execute(statement)
         pid = link.info.backend_pid
-        [left] = shop.resetter.end_connections()
+        [left] = shop.resetter.end_blocking_connections()
         assert (left.pid, left.state, left.query) == (pid, "idle in transaction", statement)
         assert 0 <= left.age < 10
         assert str(left).endswith(f"It was idle in transaction; its last statement: {statement}")
@@ -626,7 +630,7 @@ def test_a_failed_transaction_is_ended(shop: Clone):
     with closing(shop.database.connect()) as link:
         with pytest.raises(psycopg2.errors.UndefinedTable):
             link.cursor().execute("SELECT * FROM nothing")
-        [left] = shop.resetter.end_connections()
+        [left] = shop.resetter.end_blocking_connections()
         assert left.state == "idle in transaction (aborted)"
     assert shop.undone_in_place()
 
@@ -648,7 +652,7 @@ def test_a_statement_that_still_runs_is_ended(shop: Clone):
         " AND wait_event = 'PgSleep'"
     )
     wait_until(lambda: shop.do(asleep), 5)
-    [left] = shop.resetter.end_connections()
+    [left] = shop.resetter.end_blocking_connections()
     assert left.state == "active"
     sleeper.join(5)
     assert len(errors) == 1
@@ -660,7 +664,7 @@ def test_two_connections_in_transactions_are_ended(shop: Clone):
     with closing(shop.database.connect()) as one, closing(shop.database.connect()) as two:
         one.cursor().execute("LOCK TABLE role")
         two.cursor().execute("INSERT INTO pet DEFAULT VALUES")
-        assert len(shop.resetter.end_connections()) == 2
+        assert len(shop.resetter.end_blocking_connections()) == 2
     assert shop.undone_in_place()
 
 
@@ -669,7 +673,7 @@ def test_a_prepared_transaction_is_rolled_back_and_named(shop: Clone):
     with closing(shop.database.connect()) as link, link.cursor() as run:
         run.execute("LOCK TABLE role; INSERT INTO pet DEFAULT VALUES")
         run.execute(f"PREPARE TRANSACTION '{shop.database.name}'")
-    assert shop.resetter.undo() is True
+    assert shop.resetter.reset() is True
     [left] = shop.resetter.left
     assert shop.database.name in str(left)
     assert shop.do("SELECT FROM pg_prepared_xacts WHERE database = current_database()") == []
@@ -683,7 +687,7 @@ def test_who_is_in_no_transaction_is_left_alone(shop: Clone, pg_server: Address)
         with idle:
             idle.cursor().execute("INSERT INTO pet DEFAULT VALUES")
         foreign.cursor().execute("SELECT 1")
-        assert shop.resetter.end_connections() == []
+        assert shop.resetter.end_blocking_connections() == []
         idle.cursor().execute("SELECT 1")
         foreign.cursor().execute("SELECT 1")
 
@@ -694,7 +698,7 @@ def test_a_connection_that_was_just_closed_is_not_told(shop: Clone):
         link = shop.database.connect()
         link.cursor().execute("INSERT INTO pet DEFAULT VALUES")
         link.close()
-        assert shop.resetter.end_connections() == []
+        assert shop.resetter.end_blocking_connections() == []
     assert shop.undone_in_place()
 
 
@@ -711,8 +715,8 @@ def test_a_test_may_end_every_connection(shop: Clone):
 def test_a_clone_that_is_gone(shop: Clone, link):
     """A test may drop its own database: that cannot be undone in place, and is not an error."""
     assert shop.undone_in_place()
-    admin.drop(link, shop.database.name)
-    assert shop.resetter.undo() is False
+    databases.drop(link, shop.database.name)
+    assert shop.resetter.reset() is False
 
 
 def test_an_empty_template(made):
@@ -725,8 +729,8 @@ def test_an_empty_template(made):
 
 def test_resetter_closes_its_connection(shop: Clone):
     """The resetter's connection does not outlive its use."""
-    with reset.resetter(shop.database) as lent:
-        assert lent.undo() is True
+    with closing(Resetter(shop.database)) as lent:
+        assert lent.reset() is True
     for _ in range(100):
         others = shop.do(
             "SELECT pid FROM pg_stat_activity"
@@ -743,9 +747,9 @@ def humble(pg_server: Address, link, run: str) -> Iterator[Address]:
     role = f"pgherd_{run}"
     link.cursor().execute(f"CREATE ROLE {role} LOGIN CREATEDB PASSWORD 'humble'")
     yield replace(pg_server, user=role, password="humble")
-    for name in admin.names(link, f"pgherd_{run}_"):
+    for name in databases.names(link, f"pgherd_{run}_"):
         link.cursor().execute(f"ALTER DATABASE {name} WITH IS_TEMPLATE false")
-        admin.drop(link, name)
+        databases.drop(link, name)
     link.cursor().execute(f"DROP ROLE {role}")
 
 
@@ -790,7 +794,7 @@ def test_without_rights_a_connection_is_ended(made, humble: Address):
     subject = made(HUMBLE, server=humble)
     with closing(subject.database.connect()) as link:
         link.cursor().execute("INSERT INTO person (role_id) VALUES (1)")
-        assert len(subject.resetter.end_connections()) == 1
+        assert len(subject.resetter.end_blocking_connections()) == 1
     subject.undone_in_place()
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-
 import pytest
 
-from pgherd import naming, undo
+from pgherd.postgres import naming
+from pgherd.reset import generator
+from tests.pgherd.support.runs import clones, databases
 
 WRITE = """
 def write(database):
@@ -46,14 +46,6 @@ def pg_migrations():
 
 
 @pytest.fixture
-def server(pg_server, monkeypatch):
-    """Give the URL of the outer run's server to the inner run."""
-    url = pg_server.database(pg_server.maintenance).url
-    monkeypatch.setenv("PGHERD_URL", url)
-    return pg_server
-
-
-@pytest.fixture
 def project(pytester, server):
     """Give a project with one table, and tests that write to it and say where."""
     pytester.makeconftest(CONFTEST.replace("{name}", str(pytester.path)))
@@ -71,18 +63,6 @@ def test_write(pg, number):
 """
     )
     return pytester
-
-
-def clones(project) -> set[str]:
-    """Read which clones the inner tests wrote to."""
-    return set((project.path / "clones").read_text().split())
-
-
-def databases(server) -> set[str]:
-    """List the server's databases."""
-    with closing(server.database(server.maintenance).connect()) as link, link.cursor() as cursor:
-        cursor.execute("SELECT datname FROM pg_database")
-        return {name for (name,) in cursor.fetchall()}
 
 
 def test_template_is_migrated_once_and_every_worker_has_its_clone(project):
@@ -204,7 +184,7 @@ def test_failing_migration_is_told_once(project, server):
     assert text.count("Traceback (most recent call last)") == 1
     assert "migrate.py" in text
     assert "src/pgherd" not in text
-    template = naming.template(server.user, f"things of {project.path}", undo.fingerprint())
+    template = naming.template(server.user, f"things of {project.path}", generator.fingerprint())
     assert template not in databases(server)
 
 
@@ -220,7 +200,7 @@ def test_what_migrates_nothing_is_told(project):
         """
     )
     text = project.runpytest_subprocess("-n0").stdout.str()
-    assert "pgherd: pg_migrations gave 'app/migrations', which has no fingerprint()" in text
+    assert "pgherd: pg_migrations returned 'app/migrations', which has no fingerprint()" in text
     assert "src/pgherd" not in text
 
 
@@ -319,7 +299,7 @@ def test_a_mark_that_is_not_understood_is_told(project, given):
     result.assert_outcomes(errors=1, passed=1)
     told = result.stdout.str()
     assert f"the mark pg({given}) is not understood" in told
-    assert "it can be pg(isolation=…), with one of: reset, clone" in told
+    assert "Write pg(isolation=…) with one of: reset, clone" in told
 
 
 @pytest.mark.parametrize("change", ["write(pg_database)", "run(pg_database, 'DROP TABLE thing')"])
@@ -419,7 +399,7 @@ def test_kept_connections_that_were_ended_are_told(project, disconnect, warnings
     result = project.runpytest_subprocess("-n0", "-pno:randomly")
     result.assert_outcomes(passed=4, warnings=warnings)
     if warnings:
-        result.stdout.fnmatch_lines(["*were ended: 1.*Override the fixture pg_disconnect*"])
+        result.stdout.fnmatch_lines(["*were still open: 1.*Override the fixture pg_disconnect*"])
 
 
 def test_a_clone_is_replaced_although_a_transaction_is_prepared_in_it(project):
@@ -440,97 +420,3 @@ def test_leave(pg, number):
     result = project.runpytest_subprocess("-n0")
     result.assert_outcomes(passed=2, warnings=2)
     result.stdout.fnmatch_lines(["*left the prepared transaction 'of pgherd_*"])
-
-
-DIRECTORY = """
-import pytest
-from pgherd import sql_files
-from pathlib import Path
-
-@pytest.fixture(scope="session")
-def pg_migrations():
-    return sql_files(Path(__file__).with_name("{name}.sql"))
-
-@pytest.fixture(scope="session")
-def tables(pg_database):
-    link = pg_database.connect()
-    cursor = link.cursor()
-    cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-    found = [name for (name,) in cursor.fetchall()]
-    link.close()
-    with open("clones", "a") as file:
-        file.write(pg_database.name + " ")
-    return found
-"""
-DIRECTORIES_TEST = """
-import pytest
-
-@pytest.mark.parametrize("number", range(2))
-def test_{name}_{part}(pg, tables, number):
-    assert tables == ["{name}"]
-    link = pg.connect()
-    link.cursor().execute("INSERT INTO {name} VALUES (1)")
-    link.commit()
-    link.close()
-"""
-
-
-@pytest.fixture
-def directories(pytester, server):
-    """Give a project with two directories that override `pg_migrations`, and one that does not."""
-    for name in ("shop", "forum"):
-        pytester.mkdir(name)
-        (pytester.path / name / f"{name}.sql").write_text(f"CREATE TABLE {name} (id int UNIQUE)")
-        (pytester.path / name / "conftest.py").write_text(DIRECTORY.replace("{name}", name))
-        for part in "ab":
-            text = DIRECTORIES_TEST.replace("{name}", name).replace("{part}", part)
-            (pytester.path / name / f"test_{name}_{part}.py").write_text(text)
-    pytester.makepyfile(
-        test_bare="""
-def test_bare(pg_database):
-    link = pg_database.connect()
-    cursor = link.cursor()
-    cursor.execute("SELECT FROM pg_tables WHERE schemaname = 'public'")
-    assert cursor.fetchall() == []
-    link.close()
-"""
-    )
-    return pytester
-
-
-@pytest.mark.parametrize("how", ["-n0", "-n2"])
-def test_each_directory_has_the_database_of_its_own_migrations(directories, server, how):
-    """A test gets what the `pg_migrations` nearest to it makes, whatever was asked for before."""
-    files = ["shop/test_shop_a.py", "test_bare.py", "forum", "shop/test_shop_b.py"]
-    result = directories.runpytest_subprocess("-pno:randomly", how, *files)
-    result.assert_outcomes(passed=9)
-    assert clones(directories)
-    assert not clones(directories) & databases(server)
-
-
-WITH_TEST_DB = """
-import peewee
-from pgherd.peewee import with_test_db
-
-class {name}(peewee.Model):
-    id = peewee.IntegerField(primary_key=True)
-
-@with_test_db(({name},))
-def test_{name}():
-    assert {name}._meta.database.get_tables() == ["{name}"]
-"""
-
-
-@pytest.mark.parametrize(
-    "files",
-    [
-        ["shop/test_shop_a.py", "forum/test_decorated.py", "shop/test_shop_b.py"],
-        ["forum/test_decorated.py", "shop/test_shop_a.py", "forum/test_forum_a.py"],
-    ],
-)
-def test_with_test_db_has_the_database_of_its_directory(directories, files):
-    """The decorator names no fixture, and still its test follows the nearest `pg_migrations`."""
-    decorated = directories.path / "forum" / "test_decorated.py"
-    decorated.write_text(WITH_TEST_DB.replace("{name}", "forum"))
-    result = directories.runpytest_subprocess("-pno:randomly", "-n0", *files)
-    result.assert_outcomes(passed=5)

@@ -13,7 +13,9 @@ import psycopg2
 import pytest
 from psycopg2 import sql
 
-from pgherd import admin, naming, sweep, template
+from pgherd.postgres import connections, databases, locks, naming
+from pgherd.run import sweep
+from pgherd.template.build import build
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,10 +53,10 @@ class Dying(NamedTuple):
 @pytest.fixture
 def dying(pg_server: Address, link) -> Iterator[Dying]:
     """Give a run that has two clones, and will not drop them."""
-    run = naming.new_run()
+    run = naming.new_run_id()
     with ExitStack() as life:
-        lifeline = life.enter_context(admin.connected(pg_server))
-        life.enter_context(admin.locked(lifeline, run))
+        lifeline = life.enter_context(connections.maintenance(pg_server))
+        life.enter_context(locks.exclusive(lifeline, run))
         for worker in ("gw0", ODD):
             link.cursor().execute(
                 sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(
@@ -62,8 +64,8 @@ def dying(pg_server: Address, link) -> Iterator[Dying]:
                 )
             )
         yield Dying(run, life.close)
-    for name in admin.names(link, f"pgherd_{run}_"):
-        admin.drop(link, name)
+    for name in databases.names(link, f"pgherd_{run}_"):
+        databases.drop(link, name)
 
 
 def test_clones_of_a_dead_run_are_dropped(pg_server: Address, dying: Dying, names):
@@ -116,9 +118,9 @@ def test_a_living_run_keeps_its_clones(pg_server: Address, dying: Dying, names):
 )
 def test_other_databases_are_not_touched(pg_server: Address, link, names, name: str):
     """Templates, and databases whose names are not those of clones, are left alone."""
-    database = name.format(run=naming.new_run())
+    database = name.format(run=naming.new_run_id())
     # As if it were being built: a half-built template is anybody's to drop after the next build.
-    with admin.locked(link, database):
+    with locks.exclusive(link, database):
         link.cursor().execute(f'CREATE DATABASE "{database}" TEMPLATE template0')
         try:
             sweep.dead_runs(pg_server)
@@ -170,15 +172,15 @@ def user(pg_server: Address, link, run: str) -> Iterator[Address]:
             "SELECT datname FROM pg_database WHERE pg_get_userbyid(datdba) = %s", [f"role_{run}"]
         )
         for (name,) in cursor.fetchall():
-            admin.thaw(link, name)
-            admin.drop(link, name)
+            databases.thaw(link, name)
+            databases.drop(link, name)
     link.cursor().execute(f"DROP ROLE role_{run}")
 
 
 @pytest.fixture
 def mine(user: Address) -> Iterator[connection]:
     """Give that role's connection, as the owner of a run has it."""
-    with admin.connected(user) as link:
+    with connections.maintenance(user) as link:
         yield link
 
 
@@ -186,58 +188,58 @@ def built(user: Address, *texts: str) -> list[str]:
     """Build templates; give their names."""
     names = [naming.template(user.user, text) for text in texts]
     for name in names:
-        template.build(user, name)
+        build(user, name)
     return names
 
 
 def test_templates_used_last_are_kept(user: Address, mine):
     """The newest few stay; one that was asked for again is newer than one built after it."""
     first, second, third = built(user, "1", "2", "3")
-    template.build(user, first)
+    build(user, first)
     sweep.templates(user, keep=2)
-    assert set(admin.templates(mine)) == {first, third}
-    assert second not in admin.names(mine, "pgherd_template_")
+    assert set(databases.own_templates(mine)) == {first, third}
+    assert second not in databases.names(mine, "pgherd_template_")
 
 
 def test_five_templates_are_kept(user: Address, mine):
     """Of seven templates two are dropped."""
     names = built(user, *"1234567")
     sweep.templates(user)
-    assert set(admin.templates(mine)) == set(names[2:])
+    assert set(databases.own_templates(mine)) == set(names[2:])
 
 
 def test_a_template_in_use_is_kept(user: Address, mine):
     """A run that may clone it holds its lock, from whatever database; afterwards it is dropped."""
     names = built(user, "1", "2")
     with closing(user.database("template1").connect()) as other:
-        admin.share(other, naming.use_of(names[0]))
+        locks.take_shared(other, naming.use_of(names[0]))
         sweep.templates(user, keep=0)
-        assert set(admin.templates(mine)) == {names[0]}
+        assert set(databases.own_templates(mine)) == {names[0]}
     until = time.monotonic() + 5
-    while admin.is_locked(mine, naming.use_of(names[0])):
+    while locks.is_held(mine, naming.use_of(names[0])):
         assert time.monotonic() < until
     sweep.templates(user, keep=0)
-    assert admin.templates(mine) == {}
+    assert databases.own_templates(mine) == {}
 
 
 def test_a_template_that_is_half_built_is_dropped_unless_it_is_being_built(user: Address, mine):
     """Nobody holds the lock of its building, so its builder is dead."""
     dead, alive = (naming.template(user.user, text) for text in ("dead", "alive"))
-    admin.create(mine, dead)
-    with admin.connected(user) as builder, admin.locked(builder, alive):
-        admin.create(builder, alive)
+    databases.create(mine, dead)
+    with connections.maintenance(user) as builder, locks.exclusive(builder, alive):
+        databases.create(builder, alive)
         sweep.templates(user)
-        assert admin.templates(mine) == {alive: False}
+        assert databases.own_templates(mine) == {alive: False}
 
 
 def test_a_template_whose_drop_was_interrupted_is_dropped(user: Address, mine, link):
     """PostgreSQL calls it invalid, and ends the connection of who would alter it."""
     (name,) = built(user, "1")
-    admin.thaw(mine, name)
+    databases.thaw(mine, name)
     invalid = "UPDATE pg_database SET datconnlimit = -2 WHERE datname = %s"
     link.cursor().execute(invalid, [name])
     sweep.templates(user)
-    assert admin.templates(mine) == {}
+    assert databases.own_templates(mine) == {}
 
 
 def test_templates_of_others_are_left_alone(pg_server: Address, user: Address, mine, link):
@@ -245,24 +247,24 @@ def test_templates_of_others_are_left_alone(pg_server: Address, user: Address, m
     (without,) = built(user, "without")
     link.cursor().execute(f"COMMENT ON DATABASE {without} IS 'what another version wrote'")
     named = f"pgherd_template_of_{user.user}"
-    template.build(user, named)
+    build(user, named)
     sweep.templates(user, keep=0)
-    assert admin.templates(mine) == {without: True}
-    assert named in admin.names(mine, named)
+    assert databases.own_templates(mine) == {without: True}
+    assert named in databases.names(mine, named)
     (whole,) = built(user, "whole")
     sweep.templates(pg_server, keep=1000)
-    assert whole in admin.templates(mine)
-    assert whole not in admin.templates(link)
+    assert whole in databases.own_templates(mine)
+    assert whole not in databases.own_templates(link)
 
 
 def test_who_asks_while_a_template_is_dropped_finds_it_built_again(user: Address, mine):
     """Whoever sweeps and whoever uses take turns, so that no run is left without its template."""
     (name,) = built(user, "1")
-    with admin.connected(user) as owner, admin.locked(mine, name):
-        admin.share(owner, naming.use_of(name))
-        asked = threading.Thread(target=template.build, args=[user, name])
+    with connections.maintenance(user) as owner, locks.exclusive(mine, name):
+        locks.take_shared(owner, naming.use_of(name))
+        asked = threading.Thread(target=build, args=[user, name])
         asked.start()
-        admin.thaw(mine, name)
-        admin.drop(mine, name)
+        databases.thaw(mine, name)
+        databases.drop(mine, name)
     asked.join(10)
-    assert admin.templates(mine) == {name: True}
+    assert databases.own_templates(mine) == {name: True}

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 import psycopg2
 import pytest
 
-from pgherd import admin, note, template
+from pgherd.postgres import databases, locks
+from pgherd.template import comment
+from pgherd.template.build import build
 
 if TYPE_CHECKING:
     from pgherd import Address, Database
@@ -29,11 +31,11 @@ def inside(link, ask, name: str, pg_server: Address, run: str):
     """Give a function that asks a clone of the template, which itself nobody can connect to."""
 
     def ask_clone(statement: str) -> list[tuple]:
-        admin.create(link, f"pgherd_{run}_look", name)
+        databases.create(link, f"pgherd_{run}_look", name)
         try:
             return ask(pg_server.database(f"pgherd_{run}_look"), statement)
         finally:
-            admin.drop(link, f"pgherd_{run}_look")
+            databases.drop(link, f"pgherd_{run}_look")
 
     return ask_clone
 
@@ -45,14 +47,14 @@ def test_steps_run_in_order_and_the_result_is_frozen(
     pg_server: Address, name: str, ask, inside, link
 ):
     """Each step finds what the one before it did, and the frozen template has it all."""
-    template.build(
+    build(
         pg_server,
         name,
         lambda database: ask(database, "CREATE TABLE one ()"),
         lambda database: ask(database, "ALTER TABLE one RENAME TO two"),
     )
     assert inside(TABLES) == [("two",)]
-    assert admin.is_frozen(link, name) is True
+    assert databases.is_frozen(link, name) is True
 
 
 def test_steps_see_a_database_that_takes_connections(pg_server: Address, name: str, link):
@@ -60,24 +62,24 @@ def test_steps_see_a_database_that_takes_connections(pg_server: Address, name: s
     seen = []
 
     def step(database: Database) -> None:
-        seen.append((database.name, admin.is_frozen(link, name)))
+        seen.append((database.name, databases.is_frozen(link, name)))
 
-    template.build(pg_server, name, step)
+    build(pg_server, name, step)
     assert seen == [(name, False)]
 
 
 def test_a_finished_template_is_not_built_again(pg_server: Address, name: str):
     """The second build finds the template and runs no step."""
     steps = []
-    template.build(pg_server, name, lambda _: steps.append("first"))
-    template.build(pg_server, name, lambda _: steps.append("second"))
+    build(pg_server, name, lambda _: steps.append("first"))
+    build(pg_server, name, lambda _: steps.append("second"))
     assert steps == ["first"]
 
 
 def test_a_half_built_template_is_built_again(pg_server: Address, name: str, empty, ask, inside):
     """A template found unfrozen was left by a builder that died: nothing of it is kept."""
     ask(empty("template"), "CREATE TABLE half ()")
-    template.build(pg_server, name, lambda database: ask(database, "CREATE TABLE whole ()"))
+    build(pg_server, name, lambda database: ask(database, "CREATE TABLE whole ()"))
     assert inside(TABLES) == [("whole",)]
 
 
@@ -85,20 +87,20 @@ def test_a_half_built_template_that_somebody_looks_at(pg_server: Address, name: 
     """A connection to a half-built template does not keep it from being built again."""
     with closing(empty("template").connect()) as other:
         other.cursor().execute("SELECT 1")
-        template.build(pg_server, name)
-    assert admin.is_frozen(link, name) is True
+        build(pg_server, name)
+    assert databases.is_frozen(link, name) is True
 
 
 def test_a_template_of_other_collations_is_built_again(pg_server: Address, name: str, link, inside):
     """An update of the server's machine may bring others; PostgreSQL then refuses to clone it."""
     if link.server_version < 150000:
         pytest.skip("a database has no version of its collations before PostgreSQL 15")
-    template.build(pg_server, name)
+    build(pg_server, name)
     older = "UPDATE pg_database SET datcollversion = '1' WHERE datname = %s"
     link.cursor().execute(older, [name])
     with pytest.raises(psycopg2.errors.InternalError, match="collation version"):
         inside("SELECT 1")
-    template.build(pg_server, name)
+    build(pg_server, name)
     assert inside("SELECT 1") == [(1,)]
 
 
@@ -115,7 +117,7 @@ def test_builders_at_once(pg_server: Address, name: str, ask, inside, builders: 
 
     def build(_: int) -> list[str]:
         ready.wait(10)
-        template.build(pg_server, name, step)
+        build(pg_server, name, step)
         return list(steps)
 
     with ThreadPoolExecutor(builders) as pool:
@@ -136,7 +138,7 @@ def test_builders_at_once_that_know_different_databases(pg_server: Address, name
 
     def build(server: Address) -> int:
         ready.wait(10)
-        template.build(server, name, step)
+        build(server, name, step)
         return len(steps)
 
     with ThreadPoolExecutor(len(servers)) as pool:
@@ -147,10 +149,10 @@ def test_builders_at_once_that_know_different_databases(pg_server: Address, name
 def test_note_tells_how_big_it_is_and_when_it_was_used(pg_server: Address, name: str, link, ask):
     """A finished template says so in the list of databases, and each further use is noted."""
     schema = "CREATE TABLE t (id serial PRIMARY KEY, body text)"
-    template.build(pg_server, name, lambda database: ask(database, schema))
-    first = note.read(link, name)
-    template.build(pg_server, name)
-    second = note.read(link, name)
+    build(pg_server, name, lambda database: ask(database, schema))
+    first = comment.read(link, name)
+    build(pg_server, name)
+    second = comment.read(link, name)
     assert first.relations == second.relations == 3  # the table, its index, its sequence
     assert first.used < second.used
 
@@ -160,9 +162,7 @@ def test_different_templates_are_built_side_by_side(pg_server: Address, name: st
     both = threading.Barrier(2)
     names = [f"{name}1", f"{name}2"]
     with ThreadPoolExecutor(2) as pool:
-        built = pool.map(
-            lambda each: template.build(pg_server, each, lambda _: both.wait(10)), names
-        )
+        built = pool.map(lambda each: build(pg_server, each, lambda _: both.wait(10)), names)
         assert list(built) == [None, None]
 
 
@@ -177,9 +177,9 @@ def test_a_failing_step_leaves_nothing(
         raise error("of the step")
 
     with pytest.raises(error, match="of the step"):
-        template.build(pg_server, name, fail)
-    assert admin.names(link, name) == []
-    assert not admin.is_locked(link, name)
+        build(pg_server, name, fail)
+    assert databases.names(link, name) == []
+    assert not locks.is_held(link, name)
 
 
 def test_a_failing_step_that_is_still_connected(pg_server: Address, name: str, link):
@@ -192,9 +192,9 @@ def test_a_failing_step_that_is_still_connected(pg_server: Address, name: str, l
         raise ValueError("of the step")
 
     with pytest.raises(ValueError, match="of the step"):
-        template.build(pg_server, name, fail)
+        build(pg_server, name, fail)
     opened[0].close()
-    assert admin.names(link, name) == []
+    assert databases.names(link, name) == []
 
 
 def test_after_a_failure_the_next_builds(pg_server: Address, name: str, ask, inside):
@@ -208,12 +208,12 @@ def test_after_a_failure_the_next_builds(pg_server: Address, name: str, ask, ins
 
     def succeed() -> None:
         failing.wait(10)
-        template.build(pg_server, name, lambda database: ask(database, "CREATE TABLE t ()"))
+        build(pg_server, name, lambda database: ask(database, "CREATE TABLE t ()"))
 
     with ThreadPoolExecutor(1) as pool:
         second = pool.submit(succeed)
         with pytest.raises(ValueError, match="of the first"):
-            template.build(pg_server, name, fail)
+            build(pg_server, name, fail)
         second.result(10)
     assert inside(TABLES) == [("t",)]
 
@@ -228,8 +228,8 @@ def test_a_connection_that_a_step_left_does_not_block(
         opened.append(database.connect())
         opened[0].cursor().execute("SELECT 1")
 
-    template.build(pg_server, name, forget)
+    build(pg_server, name, forget)
     began = time.monotonic()
-    admin.create(link, f"pgherd_{run}_clone", name)
+    databases.create(link, f"pgherd_{run}_clone", name)
     assert time.monotonic() - began < 2
     opened[0].close()

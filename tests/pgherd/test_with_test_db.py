@@ -512,7 +512,7 @@ def test_one():
 """
     )
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*no database for write*let the test ask for the fixture pg"])
+    result.stdout.fnmatch_lines(["*no database for write*let the test request pg"])
 
 
 @pytest.fixture

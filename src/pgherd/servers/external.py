@@ -1,15 +1,16 @@
-"""The server you were given: a URL."""
+"""A server that exists already: a URL."""
 
 from __future__ import annotations
 
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import psycopg2
 
-from pgherd import admin, budget
-from pgherd.address import Address, is_loopback
 from pgherd.errors import ServerError, UsageError
+from pgherd.postgres import capacity, connections
+from pgherd.postgres.address import Address, is_loopback
 from pgherd.servers import Server
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from pgherd.options import Options
     from pgherd.servers import Run
 
-# The first to have DROP DATABASE … WITH (FORCE).
 _OLDEST = 13
+"""The first version of PostgreSQL that has DROP DATABASE … WITH (FORCE)."""
 
 _FACTS = """
 SELECT current_setting('server_version'), current_setting('server_version_num')::int / 10000,
@@ -30,62 +31,63 @@ SELECT current_setting('server_version'), current_setting('server_version_num'):
 FROM pg_roles WHERE rolname = current_user
 """
 
-# Between two questions another client of the pool may have its say, but not time and again so that
-# each of two sessions comes back to a connection that looks like its own.
-_ASKED_TIMES = 3
+# In a pool, another client may get a backend between two queries. It is unlikely that two sessions
+# see different backends three times by chance.
+_POOLER_CHECKS = 3
 
 
 @contextmanager
 def server(options: Options, run: Run, say: Callable[[str], None]) -> Iterator[Server]:  # noqa: ARG001
-    """Use a server by its URL, if it can do what a run needs, and leave it running."""
+    """Use the server of a URL if it can do what a run needs, and leave it running."""
     if not options.url:
         raise UsageError(
             "pgherd_server is external, but no URL is set. "
-            "Give one: --pgherd-url=postgresql://user:password@host:port/database"
+            "Set one: --pgherd-url=postgresql://user:password@host:port/database"
         )
     address = Address.from_url(options.url)
     if run.host and is_loopback(address.host) and not is_loopback(run.host):
         raise UsageError(
-            f"pgherd_url names {address.host}, which is another server on each machine that runs "
-            "workers (--tx). Name it as all of them reach it"
+            f"pgherd_url names {address.host}, which is a different server on each machine that "
+            "runs workers (--tx). Use a host that all of them reach"
         )
-    told = f"the PostgreSQL server at {address.host}:{address.port}, which pgherd_url names, cannot"
+    where = f"the PostgreSQL server at {address.host}:{address.port}, which pgherd_url names,"
     try:
-        with _connected(address) as link:
-            refused = _examine(link, address, run.workers)
-            version = admin.version(link)
+        with _connected(address) as connection:
+            refused = _examine(connection, address, run.workers)
+            version = connections.server_version(connection)
     except psycopg2.Error as error:
-        # What follows the first line are libpq's own guesses.
+        # After the first line, libpq adds guesses.
         reason = str(error).strip().partition("\n")[0]
         raise ServerError(
-            f"{told} be used: {reason}. See that it runs, and that the URL is right"
+            f"{where} cannot be used: {reason}. Check that it runs, and that the URL is right"
         ) from error
     if refused:
-        raise ServerError(f"{told} be used: {refused}")
+        raise ServerError(f"{where} cannot be used: {refused}")
     yield Server(address, "external", version)
 
 
 @contextmanager
 def _connected(address: Address) -> Iterator[connection]:
-    """Lend a connection that changes no setting: behind a pooler the next client would have it."""
-    with closing(address.database(address.maintenance).connect()) as link:
-        link.autocommit = True
-        yield link
+    """Open a connection that changes no setting: behind a pooler, the next client would get it."""
+    with closing(address.database(address.maintenance).connect()) as connection:
+        connection.autocommit = True
+        yield connection
 
 
-def _examine(link: connection, address: Address, workers: int) -> str | None:
-    with link.cursor() as cursor:
+def _examine(connection: connection, address: Address, workers: int) -> str | None:
+    with connection.cursor() as cursor:
         cursor.execute(_FACTS)
         (row,) = cursor.fetchall()
     return (
         refusal(Facts(*row))
-        or budget.shortage(workers, admin.limits(link))
-        or _refusal_of_pool(link, address)
+        or capacity.connection_shortage(workers, capacity.connection_limits(connection))
+        or _pooler_refusal(connection, address)
     )
 
 
-class Facts(NamedTuple):
-    """What a server says of itself, and of the role that is connected."""
+@dataclass(frozen=True)
+class Facts:
+    """What a server reports of itself, and of the role that is connected."""
 
     version: str
     major: int
@@ -96,19 +98,19 @@ class Facts(NamedTuple):
 
 
 def refusal(facts: Facts) -> str | None:
-    """Say why a run is not possible, and what to do about it; None where it is."""
+    """Return why a run is not possible, and what to do; None if it is possible."""
     if facts.major < _OLDEST:
         return (
-            f"it is PostgreSQL {facts.version}, and {_OLDEST} is the oldest that will do. "
-            "Upgrade it, or give the URL of another"
+            f"it is PostgreSQL {facts.version}, and pgherd needs {_OLDEST} or later. "
+            "Upgrade it, or use the URL of another server"
         )
     if facts.standby:
-        return "it is a standby, where nothing can be created. Give the URL of its primary"
+        return "it is a standby, on which nothing can be created. Use the URL of its primary"
     if facts.read_only:
         return (
-            f"the transactions of the role {facts.role} are read-only by default. Undo it where it "
-            "was set (default_transaction_read_only, for the server, the database or the role), or "
-            "add to the URL: ?options=-cdefault_transaction_read_only%3Doff"
+            f"the transactions of the role {facts.role} are read-only by default. Undo this where "
+            "it was set (default_transaction_read_only, for the server, the database or the role), "
+            "or add to the URL: ?options=-cdefault_transaction_read_only%3Doff"
         )
     if not facts.may_create:
         return (
@@ -118,27 +120,28 @@ def refusal(facts: Facts) -> str | None:
     return None
 
 
-def _refusal_of_pool(link: connection, address: Address) -> str | None:
-    """Refuse what gives one session's transactions to several connections.
+def _pooler_refusal(connection: connection, address: Address) -> str | None:
+    """Refuse a pooler that serves the transactions of one session by several backends.
 
-    A lock, a setting or a prepared statement would not be found again by who has it. Two sessions
-    that are asked in turns for the process that serves them have each their own, if they are
-    sessions: https://www.pgbouncer.org/features.html
+    There, a session cannot keep a lock, a setting or a prepared statement. Two connections each
+    report the backend that serves them, several times in turn. If each has a session of its own, it
+    always reports the same backend: https://www.pgbouncer.org/features.html
     """
     with _connected(address) as other:
-        served = {_served_by(link, other) for _ in range(_ASKED_TIMES)}
-    if len(served) == 1 and len(set(served.pop())) == len((link, other)):
+        served = {_backends(connection, other) for _ in range(_POOLER_CHECKS)}
+    if len(served) == 1 and len(set(served.pop())) == len((connection, other)):
         return None
     return (
         "a pooler in transaction mode (or statement mode) stands before it, so that no session has "
-        "a connection of its own. Give the URL of the server itself, or of a pool in session mode"
+        "a backend of its own. Use the URL of the server itself, or of a pool in session mode"
     )
 
 
-def _served_by(*links: connection) -> tuple[int, ...]:
+def _backends(*sessions: connection) -> tuple[int, ...]:
+    """Return the process id of the backend that serves each connection now."""
     pids = []
-    for link in links:
-        with link.cursor() as cursor:
+    for session in sessions:
+        with session.cursor() as cursor:
             cursor.execute("SELECT pg_backend_pid()")
             pids += [pid for (pid,) in cursor.fetchall()]
     return tuple(pids)

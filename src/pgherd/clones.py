@@ -1,0 +1,171 @@
+"""Clones: databases made from the template, for a worker and as its spares."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+import psycopg2
+
+from pgherd.errors import ServerError
+from pgherd.postgres import connections, databases
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from psycopg2.extensions import connection
+
+    from pgherd.postgres.address import Address, Database
+
+_CLOSED_WITHIN = 0.5
+"""How long the server may take to end a connection that its client closed, in seconds."""
+
+_LOOK_EVERY = 0.002
+"""How long to wait before counting connections again, in seconds."""
+
+
+def make(server: Address, template: str, name: str, *, closed: bool = False) -> Database:
+    """Clone the template, in place of a database that already has the name.
+
+    The worker that makes the clone does not drop it: xdist cuts the teardown of its workers off, so
+    the owner drops it.
+
+    Args:
+        server: the server of the template.
+        template: the name of the template.
+        name: the name of the clone.
+        closed: whether the clone refuses connections for now.
+    """
+    with connections.maintenance(server) as connection:
+        databases.drop(connection, name)
+        databases.create(connection, name, template, closed=closed)
+    return server.database(name)
+
+
+class Spares:
+    """Clones that a thread makes in advance and drops later, so that no test waits for either.
+
+    Args:
+        database: the worker's clone; the name of a spare is its name with a number.
+        template: the name of the template.
+    """
+
+    def __init__(self, database: Database, template: str) -> None:
+        self._database = database
+        self._template = template
+        self._names = (f"{database.name}_{number}" for number in itertools.count(1))
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="pgherd-spares")
+        self._next: Future[Database] | None = None
+        self._stack = ExitStack()
+        self._connection: connection | None = None
+
+    def prefetch(self) -> Future[Database]:
+        """Make a spare in the background, unless one is ready or being made."""
+        if self._next is None:
+            # Closed, because a monitoring program that connects to it could not be sent away.
+            server, name = self._database.server, next(self._names)
+            self._next = self._thread.submit(make, server, self._template, name, closed=True)
+        return self._next
+
+    def take(self) -> Database:
+        """Return a pristine clone, which the caller must `discard`; start making the next one."""
+        database = self._ready()
+        connections.allow(self._lasting_connection(), database.name)
+        self.prefetch()
+        return database
+
+    def _ready(self) -> Database:
+        coming, self._next = self.prefetch(), None  # a failed one must not be asked for again
+        return coming.result()
+
+    @contextmanager
+    def lending(self) -> Iterator[Callable[[], Database]]:
+        """Lend a function whose calls return further pristine clones; drop them at the end."""
+        taken: list[Database] = []
+
+        def take() -> Database:
+            taken.append(self.take())
+            return taken[-1]
+
+        yield take
+        for database in taken:
+            self.discard(database)
+
+    def discard(self, database: Database) -> None:
+        """Drop a database in the background."""
+        self._thread.submit(self._drop, database.name)
+
+    def replace(self, *, count: bool = False) -> int:
+        """Replace the worker's clone by a spare that takes its name, so its URL stays valid.
+
+        Connections to the replaced clone are ended.
+
+        Args:
+            count: whether to count the connections that nobody had closed. If there are any, this
+                waits half a second, because the server may be about to end them.
+
+        Returns:
+            How many connections there were, if they were counted; else 0.
+
+        Raises:
+            ServerError: the server does not answer, or refuses.
+        """
+        try:
+            return self._swap(count=count)
+        except psycopg2.Error as error:
+            raise ServerError(
+                f"the database {self._database.name} cannot be reset, because it cannot be reached "
+                "or replaced. Check that no test stops the server or takes away the rights of its "
+                f"role. {str(error).strip()}"
+            ) from error
+
+    def _swap(self, *, count: bool) -> int:
+        open_connections = 0
+        spare, connection = self._ready(), self._lasting_connection()
+        old = self._database.server.database(next(self._names))
+        if databases.exists(connection, self._database.name):
+            # First refuse: a pool may open new connections as fast as its old ones are ended.
+            connections.refuse(connection, self._database.name)
+            open_connections = self._count_open(connection) if count else 0
+            connections.end(connection, self._database.name)
+            databases.rename(connection, self._database.name, old.name)
+        databases.rename(connection, spare.name, self._database.name)
+        connections.allow(connection, self._database.name)
+        # Only now: before, the server would have made it while the test waited for the swap.
+        self.prefetch()
+        self.discard(old)
+        return open_connections
+
+    def _count_open(self, connection: connection) -> int:
+        until = time.monotonic() + _CLOSED_WITHIN
+        name = self._database.name
+        while (found := connections.count(connection, name)) and time.monotonic() < until:
+            time.sleep(_LOOK_EVERY)
+        return found
+
+    def _lasting_connection(self) -> connection:
+        """Return the connection of these spares; open another if it was lost.
+
+        It is kept, because opening one takes longer than all that is done with it.
+        """
+        try:
+            if self._connection is not None:
+                self._connection.cursor().execute("SELECT")
+                return self._connection
+        except psycopg2.Error:
+            self._stack.close()
+        opened = connections.maintenance(self._database.server)
+        self._connection = self._stack.enter_context(opened)
+        return self._connection
+
+    def _drop(self, name: str) -> None:
+        with connections.maintenance(self._database.server) as connection:
+            databases.drop(connection, name)
+
+    def close(self) -> None:
+        """Finish the work that has begun, and cancel the rest; the owner drops what is left."""
+        self._thread.shutdown(cancel_futures=True)
+        self._stack.close()

@@ -1,0 +1,1 @@
+"""What only talks to PostgreSQL: addresses, databases, connections, locks, names."""

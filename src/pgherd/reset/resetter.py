@@ -1,0 +1,188 @@
+"""The resetter: call the reset function after each test, and end what stands in its way.
+
+`generator` wrote the function, `pgherd.reset()`, into the template, so each clone has it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg2
+
+from pgherd.postgres.naming import SCHEMA
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection
+
+    from pgherd.postgres.address import Database
+
+log = logging.getLogger("pgherd")
+
+# In this role no foreign key is checked and no trigger or rule fires, so the tables can be restored
+# in any order. Only a superuser may set it; for others nothing is undone in place, and every change
+# means a new clone. It is set once for each connection, because each change of it makes the server
+# discard its cached plans:
+# https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-SESSION-REPLICATION-ROLE
+_REPLICATION_ROLE = "SET session_replication_role = replica"
+
+# A prepared statement is parsed and planned only once.
+_PREPARE = f"PREPARE pgherd_reset AS SELECT * FROM {SCHEMA}.reset()"
+_RESET = "EXECUTE pgherd_reset"
+
+# Other clients that are in a transaction or hold an advisory lock. An aborted transaction has no
+# xact_start, so check the state too.
+_BLOCKERS = """
+SELECT pid, state, query,
+  extract(epoch FROM clock_timestamp() - coalesce(xact_start, state_change))::float
+FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+  AND (xact_start IS NOT NULL OR state LIKE 'idle in transaction%' OR pid IN (
+    SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted
+       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())))
+"""
+_TERMINATE = "SELECT pg_terminate_backend(pid) FROM unnest(%s) AS pid"
+_PREPARED_TRANSACTIONS = """
+SELECT gid, extract(epoch FROM clock_timestamp() - prepared)::float FROM pg_prepared_xacts
+WHERE database = current_database()
+"""
+
+_ENDS_BY_ITSELF_WITHIN = 0.5
+"""How long a blocking connection may take to end by itself, in seconds: the server notices that a
+client closed it only after the client's last statement."""
+
+_TERMINATED_WITHIN = 0.5
+"""How long a terminated connection may take to end, in seconds."""
+
+_LOCK_TIMEOUT = 0.5
+"""How long the reset waits for a lock, in seconds."""
+
+_LOOK_EVERY = 0.002
+"""How long to wait before looking for blocking connections again, in seconds."""
+
+
+@dataclass(frozen=True)
+class BlockingConnection:
+    """A connection that was in a transaction, or held a lock, when its test had ended."""
+
+    pid: int
+    state: str
+    query: str
+    age: float
+    """How long it had been in this state, in seconds."""
+
+    def __str__(self) -> str:
+        """Say what was found, and what to do about it."""
+        return (
+            f"the test left a connection in a transaction or holding a lock for {self.age:.1f} s, "
+            "and pgherd ended it. Commit, roll back, unlock or close it in the test. It was "
+            f"{self.state}; its last statement: {self.query}"
+        )
+
+
+@dataclass(frozen=True)
+class PreparedTransaction:
+    """A prepared transaction that was neither committed nor rolled back when its test had ended."""
+
+    name: str
+    age: float
+    """How long ago it was prepared, in seconds."""
+
+    def __str__(self) -> str:
+        """Say what was found, and what to do about it."""
+        return (
+            f"the test left the prepared transaction {self.name!r}, {self.age:.1f} s old, and "
+            "pgherd rolled it back. Commit it or roll it back in the test"
+        )
+
+
+class Resetter:
+    """A lasting connection to the clone, through which it is reset after each test.
+
+    Args:
+        database: the clone.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._connection: connection | None = None
+        self.left: list[BlockingConnection | PreparedTransaction] = []
+        """What the last test left behind, and the last reset ended."""
+
+    def reset(self) -> bool:
+        """Undo what was done to the clone; return whether it is certainly pristine."""
+        self.left = []
+        try:
+            state, bloated = self._call()
+            if state == "busy":
+                self.left = [*self.end_blocking_connections(), *self._roll_back_prepared()]
+                state, bloated = self._call()
+            for table in bloated or ():
+                self._query(f"VACUUM {table}")
+        except psycopg2.Error:
+            # Whatever the reason (a dropped schema `pgherd`, a lock), the clone will be replaced.
+            log.debug("the reset of %s failed", self._database.name, exc_info=True)
+            return False
+        return bool(state == "pristine")
+
+    def _call(self) -> tuple[str, list[str] | None]:
+        ((state, bloated),) = self._query(_RESET)
+        return state, bloated
+
+    def end_blocking_connections(self) -> list[BlockingConnection]:
+        """End the connections that are in a transaction or hold a lock, and list them."""
+        blocking = self._blocking_after(_ENDS_BY_ITSELF_WITHIN)
+        if blocking:
+            self._query(_TERMINATE, [each.pid for each in blocking])
+            self._blocking_after(_TERMINATED_WITHIN)
+        return blocking
+
+    def _blocking_after(self, seconds: float) -> list[BlockingConnection]:
+        """Wait so many seconds at most until no connection blocks the reset; list the rest."""
+        until = time.monotonic() + seconds
+        while (found := self._query(_BLOCKERS)) and time.monotonic() < until:
+            time.sleep(_LOOK_EVERY)
+        return [BlockingConnection(*row) for row in found]
+
+    def _roll_back_prepared(self) -> list[PreparedTransaction]:
+        found = [PreparedTransaction(*row) for row in self._query(_PREPARED_TRANSACTIONS)]
+        for transaction in found:
+            self._query("ROLLBACK PREPARED %s", transaction.name)
+        return found
+
+    def _query(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        try:
+            return self._execute(query, values)
+        except (psycopg2.OperationalError, psycopg2.InterfaceError):
+            # A test may end every connection to its database, and this one with them.
+            if self._connection is None or not self._connection.closed:
+                raise
+            self.close()
+            return self._execute(query, values)
+
+    def _execute(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        if self._connection is None:
+            self._connection = self._database.connect()
+            self._prepare(self._connection)
+        with self._connection.cursor() as cursor:
+            cursor.execute(query, values or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def _prepare(self, connection: connection) -> None:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET lock_timeout = {_LOCK_TIMEOUT * 1000:.0f}")
+            if connection.get_parameter_status("is_superuser") == "on":
+                cursor.execute(_REPLICATION_ROLE)
+            # If a test dropped the schema `pgherd`, this fails, and so will the reset.
+            with suppress(psycopg2.Error):
+                cursor.execute(_PREPARE)
+
+    def close(self) -> None:
+        """Close the connection; the next reset opens another."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

@@ -1,0 +1,102 @@
+"""A worker's database: its clone, which every test gets pristine, and the clone's spares."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pgherd import clones, lending
+from pgherd.clones import Spares
+from pgherd.errors import LeftBehindWarning
+from pgherd.postgres import connections
+from pgherd.reset.resetter import Resetter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pgherd.postgres.address import Address, Database
+
+_CONNECTIONS_ENDED = (
+    "the database was replaced, and pgherd ended connections to it that were still open: {count}. "
+    "Code that goes on using one, such as a pool, fails. Override the fixture pg_disconnect to "
+    "return a function that closes these connections, such as SQLAlchemy's engine.dispose"
+)
+
+
+def close_nothing() -> None:
+    """Close no connection: what `pg_disconnect` returns in a project that does not override it."""
+
+
+class WorkerDatabase:
+    """The database of one worker, and the means to make it pristine again.
+
+    It counts as dirty from the moment a test may write to it until a reset or a replacement has
+    succeeded. So an error in between, whatever its cause, cannot hand a dirty database to a test.
+
+    Args:
+        server: the run's server.
+        template: the name of the frozen template.
+        name: the name of the worker's clone.
+
+    Raises:
+        ServerError: the server refuses to clone the template.
+    """
+
+    def __init__(self, server: Address, template: str, name: str) -> None:
+        with connections.translated_errors():
+            self.database: Database = clones.make(server, template, name)
+        self.spares = Spares(self.database, template)
+        self._resetter = Resetter(self.database)
+        self._dirty = False
+        self._reset_since_test_began = False
+
+    def test_begins(self) -> None:
+        """Record that another test begins.
+
+        The test before it may have written to the database without the fixture `pg`, unless the
+        database was reset during that test.
+        """
+        self._dirty = self._dirty or not self._reset_since_test_began
+        self._reset_since_test_began = False
+
+    @contextmanager
+    def lent(self, disconnect: Callable[[], None], *, replace: bool) -> Iterator[Database]:
+        """Lend the pristine database to a test; make it pristine again at the end.
+
+        Args:
+            disconnect: the value of the project's `pg_disconnect`.
+            replace: whether to replace the database at the end even if a reset succeeded.
+
+        Raises:
+            ServerError: the database can be neither reset nor replaced.
+        """
+        if self._dirty:
+            self._restore(disconnect, replace=False)
+        self._dirty = True
+        with lending.lend(self.database):
+            yield self.database
+        self._restore(disconnect, replace=replace)
+
+    def _restore(self, disconnect: Callable[[], None], *, replace: bool) -> None:
+        if not self._resetter.reset() or replace:
+            self._replace(disconnect)
+        self._dirty, self._reset_since_test_began = False, True
+        for left in self._resetter.left:
+            warnings.warn(str(left), LeftBehindWarning, stacklevel=1)
+
+    def _replace(self, disconnect: Callable[[], None]) -> None:
+        self._resetter.close()
+        disconnect()
+        lending.close_connections()
+        # A project that says what to close knows its connections; others may not know that they
+        # have any, so count those that are left open, and warn.
+        unaware = disconnect is close_nothing and not lending.has_closers()
+        if count := self.spares.replace(count=unaware):
+            message = _CONNECTIONS_ENDED.format(count=count)
+            warnings.warn(message, LeftBehindWarning, stacklevel=1)
+
+    def close(self) -> None:
+        """Close what this process holds open; the owner drops the databases."""
+        self._resetter.close()
+        self.spares.close()

@@ -1,0 +1,1 @@
+"""The template: a database that is migrated once, frozen, and cloned for every worker."""
