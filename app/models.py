@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from datetime import datetime, timezone
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from peewee import (
     AutoField,
@@ -18,6 +19,11 @@ from peewee import (
 )
 
 from app.db import database
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from typing_extensions import Self
 
 Json: TypeAlias = dict[str, object]
 
@@ -37,8 +43,21 @@ class Base(Model):
         legacy_table_names = False
 
     def as_json(self) -> Json:
-        """Give what the service shows of the row; tables that it does not show have none."""
+        """Return what the API shows of the row; a model that the API does not show has no JSON."""
         raise NotImplementedError
+
+    @classmethod
+    def list_as_json(cls, rows: Sequence[Self]) -> list[Json]:
+        """Return what the API shows of each row, with at most one query for all rows together."""
+        return [row.as_json() for row in rows]
+
+
+def group_names(pairs: Iterable[tuple[int, str]]) -> dict[int, list[str]]:
+    """Return the names that belong to each id; an id without names has an empty list."""
+    names: defaultdict[int, list[str]] = defaultdict(list)
+    for row_id, name in pairs:
+        names[row_id].append(name)
+    return names
 
 
 class User(Base):
@@ -50,19 +69,26 @@ class User(Base):
     created_at = DateTimeField(default=now)
 
     def as_json(self) -> Json:
-        """Give what others may see."""
-        return {
-            "id": self.id,
-            "email": self.email,
-            "name": self.name,
-            "created_at": self.created_at.isoformat(),
-            "roles": self.role_names(),
-        }
+        """Return the user with the names of the roles."""
+        [shown] = self.list_as_json([self])
+        return shown
 
-    def role_names(self) -> list[str]:
-        """Name the roles that the user holds, in alphabetical order."""
-        held = UserRole.select(UserRole.role).where(UserRole.user == self)
-        return [role.name for role in Role.select().where(Role.id.in_(held)).order_by(Role.name)]
+    @classmethod
+    def list_as_json(cls, rows: Sequence[User]) -> list[Json]:
+        """Return each user with the names of the roles; one query reads the roles of all users."""
+        held = UserRole.select(UserRole.user, Role.name).join(Role).order_by(Role.name)
+        held = held.where(UserRole.user.in_(rows))
+        names = group_names((row.user_id, row.role.name) for row in held)
+        return [
+            {
+                "id": user.id,
+                "email": user.email,
+                "name": user.name,
+                "created_at": user.created_at.isoformat(),
+                "roles": names[user.id],
+            }
+            for user in rows
+        ]
 
 
 class Role(Base):
@@ -83,6 +109,7 @@ class UserRole(Base):
     user = ForeignKeyField(User)
     role = ForeignKeyField(Role)
     granted_at = DateTimeField(default=now)
+    user_id: int
 
     class Meta:
         """A user holds a role once."""
@@ -156,19 +183,30 @@ class Task(Base):
     assignee_id: int | None
 
     def as_json(self) -> Json:
-        """Give the task with its tags."""
-        tags = TaskTag.select(TaskTag.tag).where(TaskTag.task == self)
-        return {
-            "id": self.id,
-            "team_id": self.team_id,
-            "author_id": self.author_id,
-            "assignee_id": self.assignee_id,
-            "title": self.title,
-            "body": self.body,
-            "priority": self.priority,
-            "status": self.status,
-            "tags": [tag.name for tag in Tag.select().where(Tag.id.in_(tags)).order_by(Tag.name)],
-        }
+        """Return the task with the names of its tags."""
+        [shown] = self.list_as_json([self])
+        return shown
+
+    @classmethod
+    def list_as_json(cls, rows: Sequence[Task]) -> list[Json]:
+        """Return each task with the names of its tags; one query reads the tags of all tasks."""
+        used = TaskTag.select(TaskTag.task, Tag.name).join(Tag).order_by(Tag.name)
+        used = used.where(TaskTag.task.in_(rows))
+        names = group_names((row.task_id, row.tag.name) for row in used)
+        return [
+            {
+                "id": task.id,
+                "team_id": task.team_id,
+                "author_id": task.author_id,
+                "assignee_id": task.assignee_id,
+                "title": task.title,
+                "body": task.body,
+                "priority": task.priority,
+                "status": task.status,
+                "tags": names[task.id],
+            }
+            for task in rows
+        ]
 
 
 class Comment(Base):
@@ -205,6 +243,7 @@ class TaskTag(Base):
 
     task = ForeignKeyField(Task)
     tag = ForeignKeyField(Tag)
+    task_id: int
 
     class Meta:
         """A task has a tag once."""

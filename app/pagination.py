@@ -50,4 +50,4 @@ def page(query: ModelSelect[R], keys: tuple[peewee.Field[int], ...], wanted: Pag
     rows = list(query.order_by(*keys).limit(wanted.limit + 1))
     more, rows = len(rows) > wanted.limit, rows[: wanted.limit]
     cursor = "-".join(str(getattr(rows[-1], key.name)) for key in keys) if more else None
-    return {"items": [row.as_json() for row in rows], "next": cursor}
+    return {"items": query.model.list_as_json(rows), "next": cursor}

@@ -29,7 +29,7 @@ class NewRole(Strict):
 def list_roles() -> ResponseReturnValue:
     """List the roles by name; they are few, so there is one page."""
     acting_user()
-    return {"items": [role.as_json() for role in Role.select().order_by(Role.name)]}
+    return {"items": Role.list_as_json(list(Role.select().order_by(Role.name)))}
 
 
 @blueprint.post("/roles")

@@ -34,4 +34,4 @@ def search_tasks() -> ResponseReturnValue:
     vector, query = SQL("search"), fn.websearch_to_tsquery("english", wanted.q)
     matches = mine.where(Expression(vector, "@@", query))
     ranked = matches.order_by(fn.ts_rank(vector, query).desc(), Task.id).limit(wanted.limit)
-    return {"items": [task.as_json() for task in ranked]}
+    return {"items": Task.list_as_json(list(ranked))}

@@ -105,10 +105,11 @@ def replace_tags(task_id: int) -> ResponseReturnValue:
     names = sorted(set(read_body(TagNames).tags))
     with database.atomic():
         TaskTag.delete().where(TaskTag.task == task).execute()
-        for name in names:
-            Tag.insert(name=name).on_conflict_ignore().execute()
-        tags = Tag.select(task.id, Tag.id).where(Tag.name.in_(names))
-        TaskTag.insert_from(tags, [TaskTag.task, TaskTag.tag]).execute()
+        if names:
+            new_tags = [{"name": name} for name in names]
+            Tag.insert_many(new_tags).on_conflict_ignore().execute()
+            tags = Tag.select(task.id, Tag.id).where(Tag.name.in_(names))
+            TaskTag.insert_from(tags, [TaskTag.task, TaskTag.tag]).execute()
     return task.as_json()
 
 
