@@ -66,9 +66,10 @@ def accept(token: str) -> ResponseReturnValue:
             raise Problem(410, "The invitation has been accepted or has expired.")
         invitation.accepted_at = now()
         invitation.save(only=[Invitation.accepted_at])
-        if not is_member(invitation.team, actor.id):
+        joins = not is_member(invitation.team, actor.id)
+        if joins:
             Membership.create(team=invitation.team, user=actor)
-    return invitation.team.as_json()
+    return invitation.team.as_json(), 201 if joins else 200
 
 
 @blueprint.delete("/teams/<int:team_id>/invitations/<token>")

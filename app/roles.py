@@ -49,11 +49,12 @@ def delete_role(name: str) -> ResponseReturnValue:
 
 @blueprint.put("/users/<int:user_id>/roles/<name>")
 def grant_role(user_id: int, name: str) -> ResponseReturnValue:
-    """Grant a role; granting it again changes nothing."""
+    """Grant a role: 201, or 200 without any change if the user holds it already."""
     acting_admin()
     user, role = found_user(user_id), found_role(name)
-    UserRole.insert(user=user, role=role).on_conflict_ignore().execute()
-    return user.as_json()
+    grant = UserRole.insert(user=user, role=role).on_conflict_ignore()
+    granted = grant.as_rowcount().execute()
+    return user.as_json(), 201 if granted else 200
 
 
 @blueprint.delete("/users/<int:user_id>/roles/<name>")

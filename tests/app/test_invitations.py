@@ -123,7 +123,8 @@ def test_accepted_invitation_outlives_its_expiry(cy, invite, expire, sql):
 
 def test_accept(cy, invite, crew, sql):
     """Whoever accepts is a member."""
-    assert cy.post(f"/invitations/{invite()}/accept").json["id"] == crew
+    response = cy.post(f"/invitations/{invite()}/accept")
+    assert (response.status_code, response.json["id"]) == (201, crew)
     assert sql("SELECT count(*) FROM membership WHERE user_id = %s", cy.id) == [(1,)]
 
 
@@ -144,7 +145,7 @@ def test_accept_what_has_expired(cy, invite, expire, sql):
 def test_accept_twice(cy, invite):
     """A token works once."""
     token = invite()
-    assert cy.post(f"/invitations/{token}/accept").status_code == 200
+    assert cy.post(f"/invitations/{token}/accept").status_code == 201
     assert cy.post(f"/invitations/{token}/accept").status_code == 410
 
 
@@ -157,7 +158,7 @@ def test_accept_for_somebody_else_is_forbidden(cy, invite, sql):
 
 def test_accept_with_an_address_in_capitals(cy, invite):
     """The case of the invited address does not matter."""
-    assert cy.post(f"/invitations/{invite('Cy@Example.COM')}/accept").status_code == 200
+    assert cy.post(f"/invitations/{invite('Cy@Example.COM')}/accept").status_code == 201
 
 
 def test_accept_an_unknown_token(cy):

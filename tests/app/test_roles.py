@@ -72,7 +72,8 @@ def test_delete_role_is_for_admins(ada, sql):
 
 def test_grant_role(root, bob):
     """Whoever is granted a role holds it besides basic."""
-    assert root.put(f"/users/{bob.id}/roles/admin").json["roles"] == ["admin", "basic"]
+    response = root.put(f"/users/{bob.id}/roles/admin")
+    assert (response.status_code, response.json["roles"]) == (201, ["admin", "basic"])
 
 
 def test_grant_role_twice_changes_nothing(root, bob, sql):
