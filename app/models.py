@@ -1,4 +1,4 @@
-"""The tables as Peewee sees them; the migrations make them."""
+"""The models of the tables. The migrations create the tables."""
 
 from __future__ import annotations
 
@@ -29,31 +29,31 @@ Json: TypeAlias = dict[str, object]
 
 
 def now() -> datetime:
-    """Give the time, with its zone."""
+    """Return the current time in UTC."""
     return datetime.now(timezone.utc)
 
 
 class Base(Model):
-    """What all tables have in common."""
+    """The base class of all models."""
 
     class Meta:
-        """The database, and table names with underscores."""
+        """The database, and table names with underscores, for all models."""
 
         database = database
         legacy_table_names = False
 
     def as_json(self) -> Json:
-        """Return what the API shows of the row; a model that the API does not show has no JSON."""
+        """Return the row as the API shows it. Models that the API never shows have no JSON."""
         raise NotImplementedError
 
     @classmethod
     def list_as_json(cls, rows: Sequence[Self]) -> list[Json]:
-        """Return what the API shows of each row, with at most one query for all rows together."""
+        """Return each row as the API shows it, with at most one query for the whole list."""
         return [row.as_json() for row in rows]
 
 
 def group_names(pairs: Iterable[tuple[int, str]]) -> dict[int, list[str]]:
-    """Return the names that belong to each id; an id without names has an empty list."""
+    """Return the names of each id, in the order given. An id without names has an empty list."""
     names: defaultdict[int, list[str]] = defaultdict(list)
     for row_id, name in pairs:
         names[row_id].append(name)
@@ -69,13 +69,13 @@ class User(Base):
     created_at = DateTimeField(default=now)
 
     def as_json(self) -> Json:
-        """Return the user with the names of the roles."""
+        """Return the user with the names of its roles."""
         [shown] = self.list_as_json([self])
         return shown
 
     @classmethod
     def list_as_json(cls, rows: Sequence[User]) -> list[Json]:
-        """Return each user with the names of the roles; one query reads the roles of all users."""
+        """Return each user with the names of its roles. One query reads the roles of all users."""
         held = UserRole.select(UserRole.user, Role.name).join(Role).order_by(Role.name)
         held = held.where(UserRole.user.in_(rows))
         names = group_names((row.user_id, row.role.name) for row in held)
@@ -92,14 +92,14 @@ class User(Base):
 
 
 class Role(Base):
-    """What a user may do."""
+    """A role, which decides what its holders may do."""
 
     id = AutoField()
     name = TextField()
     description = TextField(default="")
 
     def as_json(self) -> Json:
-        """Give the role."""
+        """Return the role."""
         return {"id": self.id, "name": self.name, "description": self.description}
 
 
@@ -112,13 +112,13 @@ class UserRole(Base):
     user_id: int
 
     class Meta:
-        """A user holds a role once."""
+        """The primary key: a user holds a role only once."""
 
         primary_key = CompositeKey("user", "role")
 
 
 class Team(Base):
-    """People who share tasks."""
+    """A group of users who share tasks."""
 
     id = AutoField()
     name = TextField()
@@ -127,25 +127,25 @@ class Team(Base):
     owner_id: int
 
     def as_json(self) -> Json:
-        """Give the team."""
+        """Return the team."""
         return {"id": self.id, "name": self.name, "owner_id": self.owner_id}
 
 
 class Membership(Base):
-    """A user's place in a team."""
+    """A user's membership in a team."""
 
     team = ForeignKeyField(Team)
     user = ForeignKeyField(User)
     joined_at = DateTimeField(default=now)
 
     class Meta:
-        """A user is in a team once."""
+        """The primary key: a user is in a team only once."""
 
         primary_key = CompositeKey("team", "user")
 
 
 class Invitation(Base):
-    """An offer to join a team, to whoever has the token and the address."""
+    """An invitation to a team; only a user with its email address may accept it."""
 
     id = AutoField()
     team = ForeignKeyField(Team)
@@ -157,7 +157,7 @@ class Invitation(Base):
     team_id: int
 
     def as_json(self) -> Json:
-        """Give the invitation, as the owner of the team passes it on."""
+        """Return the invitation with its token, for the owner of the team."""
         return {
             "team_id": self.team_id,
             "email": self.email,
@@ -167,7 +167,7 @@ class Invitation(Base):
 
 
 class Task(Base):
-    """Something to do; 1 is the most urgent priority and 5 the least."""
+    """A task of a team. Priority 1 is the most urgent, priority 5 the least."""
 
     id = AutoField()
     team = ForeignKeyField(Team)
@@ -189,7 +189,7 @@ class Task(Base):
 
     @classmethod
     def list_as_json(cls, rows: Sequence[Task]) -> list[Json]:
-        """Return each task with the names of its tags; one query reads the tags of all tasks."""
+        """Return each task with the names of its tags. One query reads the tags of all tasks."""
         used = TaskTag.select(TaskTag.task, Tag.name).join(Tag).order_by(Tag.name)
         used = used.where(TaskTag.task.in_(rows))
         names = group_names((row.task_id, row.tag.name) for row in used)
@@ -210,7 +210,7 @@ class Task(Base):
 
 
 class Comment(Base):
-    """What somebody had to say about a task."""
+    """A user's comment on a task."""
 
     id = AutoField()
     task = ForeignKeyField(Task)
@@ -221,7 +221,7 @@ class Comment(Base):
     author_id: int
 
     def as_json(self) -> Json:
-        """Give the comment."""
+        """Return the comment."""
         return {
             "id": self.id,
             "task_id": self.task_id,
@@ -232,7 +232,7 @@ class Comment(Base):
 
 
 class Tag(Base):
-    """A word that groups tasks."""
+    """A label for tasks."""
 
     id = AutoField()
     name = TextField()
@@ -246,13 +246,13 @@ class TaskTag(Base):
     task_id: int
 
     class Meta:
-        """A task has a tag once."""
+        """The primary key: a task has a tag only once."""
 
         primary_key = CompositeKey("task", "tag")
 
 
 class AuditEntry(Base):
-    """A change of a row, written by the database's triggers and only read here."""
+    """A change of a row. A trigger writes it; the service only reads it."""
 
     id = AutoField()
     at = DateTimeField()
@@ -260,12 +260,12 @@ class AuditEntry(Base):
     table_name = TextField()
     row_id = BigIntegerField()
     operation = TextField()
-    # psycopg2 turns jsonb into Python values by itself.
+    # psycopg2 converts jsonb to Python values.
     before = BareField()
     after = BareField()
 
     def as_json(self) -> Json:
-        """Give the entry."""
+        """Return the entry."""
         return {
             "id": self.id,
             "at": self.at.isoformat(),
