@@ -1,4 +1,4 @@
-"""The worked example: a service for users, roles, teams and tasks, as a small company runs it."""
+"""The worked example: a service for the users, roles, teams and tasks of a small company."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ __all__ = ["create_app"]
 
 
 def create_app(config: Mapping[str, object] | None = None) -> Flask:
-    """Make the service.
+    """Create the service.
 
-    ``DATABASE_URL`` is taken from ``config``, else from the environment.
-    Peewee's models are bound to one database, so the application made last decides which.
+    ``DATABASE_URL`` comes from ``config``, or else from the environment.
+    The models share one database. A second call connects them to the database of the new service.
 
     Raises:
-        app.db.DatabaseURLError: there is no ``DATABASE_URL``, or it is not PostgreSQL's.
+        app.db.DatabaseURLError: ``DATABASE_URL`` is missing, or is not a PostgreSQL URL.
 
     """
     app = Flask(__name__, static_folder=None)

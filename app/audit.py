@@ -1,4 +1,4 @@
-"""The audit trail: who changed what, as the database's triggers wrote it down."""
+"""The audit trail: who changed which row. The database's triggers write it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ blueprint = Blueprint("audit", __name__)
 
 
 class AuditQuery(PageQuery):
-    """Which entries to list."""
+    """The query parameters of the audit trail."""
 
     table: Literal["user", "team", "task"] | None = None
 
 
 @blueprint.get("/audit")
 def list_entries() -> ResponseReturnValue:
-    """List what changed, oldest first."""
+    """List the changes, oldest first."""
     acting_admin()
     wanted = read_query(AuditQuery)
     entries = AuditEntry.select()

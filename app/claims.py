@@ -1,4 +1,4 @@
-"""Claims: people take the next open task, and no two ever take the same one."""
+"""Claims: a user takes the next open task. Two users never get the same task."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ blueprint = Blueprint("claims", __name__, url_prefix="/tasks")
 
 @blueprint.post("/claim")
 def claim() -> ResponseReturnValue:
-    """Claim the most urgent open task of one's teams, the oldest first; 204 if there is none."""
+    """Claim the most urgent open task of the user's teams, or answer 204 if there is none."""
     actor = acting_user()
     candidates = Task.select().where(Task.status == "open", Task.team.in_(teams_of(actor)))
     with database.atomic():
-        # A task that somebody is claiming is passed over instead of waited for.
-        # Peewee takes the whole clause too, which its types do not know.
+        # If another request is claiming a task, skip the task. Do not wait for the lock.
+        # Peewee accepts a whole clause here, but its types do not say so.
         clause: Any = "FOR UPDATE SKIP LOCKED"
         next_one = candidates.order_by(Task.priority, Task.id).for_update(clause)
         task = next_one.get_or_none()
@@ -39,25 +39,28 @@ def claim() -> ResponseReturnValue:
 
 @blueprint.post("/<int:task_id>/release")
 def release(task_id: int) -> ResponseReturnValue:
-    """Give a claimed task back."""
+    """Release a claimed task, so that another user can claim it."""
     actor = acting_user()
-    return leave(task_id, actor, status="open", assignee=None)
+    return end_claim(task_id, actor, status="open", assignee=None)
 
 
 @blueprint.post("/<int:task_id>/complete")
 def complete(task_id: int) -> ResponseReturnValue:
-    """Finish a claimed task; it stays with whoever did it."""
+    """Complete a claimed task. The task keeps its assignee."""
     actor = acting_user()
-    return leave(task_id, actor, status="done", assignee=actor)
+    return end_claim(task_id, actor, status="done", assignee=actor)
 
 
-def leave(task_id: int, actor: User, *, status: str, assignee: User | None) -> ResponseReturnValue:
-    """Take a task out of the hands of its assignee; answer 409 if the actor does not hold it.
+def end_claim(
+    task_id: int, actor: User, *, status: str, assignee: User | None
+) -> ResponseReturnValue:
+    """Change the status of a task that the user has claimed, or answer 409.
 
-    One statement both checks and changes, so that what is done cannot be released at the same time.
+    One statement checks the claim and changes the status. With two statements, a second request
+    could release a task that the first one has just completed.
     """
     task = found_task(task_id, actor)
-    held = Task.id == task.id, Task.status == "claimed", Task.assignee == actor
-    if not Task.update(status=status, assignee=assignee).where(*held).execute():
-        raise Problem(409, "You do not hold this task.")
+    claimed = Task.id == task.id, Task.status == "claimed", Task.assignee == actor
+    if not Task.update(status=status, assignee=assignee).where(*claimed).execute():
+        raise Problem(409, "You have not claimed this task.")
     return Task.get_by_id(task.id).as_json()

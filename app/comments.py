@@ -1,4 +1,4 @@
-"""Comments: what a team says about a task."""
+"""Comments on tasks."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ blueprint = Blueprint("comments", __name__)
 
 
 class NewComment(Strict):
-    """A comment to be."""
+    """The request body that creates a comment."""
 
     body: Annotated[Text, Field(min_length=1)]
 
 
 @blueprint.post("/tasks/<int:task_id>/comments")
 def create_comment(task_id: int) -> ResponseReturnValue:
-    """Comment on a task."""
+    """Create a comment on a task."""
     actor = acting_user()
     task = found_task(task_id, actor)
     comment = Comment.create(task=task, author=actor, body=read_body(NewComment).body)
@@ -44,9 +44,12 @@ def list_comments(task_id: int) -> ResponseReturnValue:
 
 @blueprint.delete("/comments/<int:comment_id>")
 def delete_comment(comment_id: int) -> ResponseReturnValue:
-    """Delete a comment: one's own, or anybody's for an admin."""
+    """Delete a comment. Its author and every admin may do this."""
     actor = acting_user()
     comment = found(Comment.get_or_none(Comment.id == comment_id), "comment")
-    allow(comment.author_id == actor.id or is_admin(actor), "Only its author may delete it.")
+    allow(
+        comment.author_id == actor.id or is_admin(actor),
+        "Only the author or an admin may delete this comment.",
+    )
     comment.delete_instance()
     return "", 204

@@ -1,4 +1,4 @@
-"""The database: one connection a request, and the command that migrates it."""
+"""The database: one connection for each request, and the command that migrates it."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ if TYPE_CHECKING:
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
-# Whoever uses it outside a request has to say so, with connection_context(): a connection that
-# opened by itself would be nobody's to close.
+# No connection opens by itself, because no code would close it.
+# Outside a request, open one with `with database.connection_context():`.
 database = PostgresqlDatabase(None, autoconnect=False)
 
 
 class DatabaseURLError(click.ClickException):
-    """DATABASE_URL is missing or wrong; Flask's command line shows it without a traceback."""
+    """DATABASE_URL is missing or wrong. Flask's command line shows this without a traceback."""
 
 
 def init_app(app: Flask) -> None:
-    """Bind the database to the application, and the connection to its requests."""
+    """Configure the database, and open one connection for each request."""
     url = app.config["DATABASE_URL"]
     if not url:
         msg = (
-            "DATABASE_URL is not set: the service does not know its database. Set it in the "
-            "environment, or give it to create_app, e.g. postgresql://user:password@host/name."
+            "DATABASE_URL is not set, so the service cannot find its database. Set it in the "
+            "environment or pass it to create_app, e.g. postgresql://user:password@host/name."
         )
         raise DatabaseURLError(msg)
     if not str(url).startswith("postgresql://"):
         # The URL may hold a password, so the message does not repeat it.
-        msg = "DATABASE_URL is not PostgreSQL's: let it begin with postgresql://."
+        msg = "DATABASE_URL is not a PostgreSQL URL. It must start with postgresql://."
         raise DatabaseURLError(msg)
-    # A request that waits for somebody's lock gives up, rather than keep its connection for ever.
+    # Without a lock timeout, a request could wait for a lock, and keep its connection, for ever.
     database.init(url, options="-c TimeZone=UTC -c lock_timeout=10s")
     app.before_request(open_connection)
     app.teardown_request(close_connection)
@@ -44,12 +44,12 @@ def init_app(app: Flask) -> None:
 
 
 def open_connection() -> None:
-    """Open the request's connection."""
+    """Open the connection of the request."""
     database.connect()
 
 
 def close_connection(_error: BaseException | None) -> None:
-    """Close the request's connection, if it came to be opened."""
+    """Close the connection of the request, if it is open."""
     if not database.is_closed():
         database.close()
 

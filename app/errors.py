@@ -1,4 +1,4 @@
-"""Errors as problem+json (RFC 9457): the status, what went wrong, and the fields to blame."""
+"""Errors as problem+json (RFC 9457): the status, a sentence, and the invalid fields."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ T = TypeVar("T")
 
 
 class Problem(HTTPException):
-    """An answer that tells the client what it did wrong."""
+    """An HTTP error that explains the client's mistake."""
 
     def __init__(self, code: int, detail: str, fields: dict[str, str] | None = None) -> None:
-        """Make the answer.
+        """Create the error.
 
         Args:
             code: the HTTP status.
-            detail: what went wrong, in a sentence.
-            fields: what is wrong with each field to blame.
+            detail: what went wrong, in one sentence.
+            fields: the invalid fields, each with what is wrong with it.
 
         """
         super().__init__(detail)
@@ -36,14 +36,14 @@ class Problem(HTTPException):
 
 
 def found(row: T | None, what: str) -> T:
-    """Give the row, or answer 404."""
+    """Return the row, or answer 404 if it is None."""
     if row is None:
         raise Problem(404, f"There is no such {what}.")
     return row
 
 
 def allow(condition: object, detail: str) -> None:
-    """Answer 403 unless the condition holds."""
+    """Answer 403 unless the condition is true."""
     if not condition:
         raise Problem(403, detail)
 
@@ -56,9 +56,9 @@ def init_app(app: Flask) -> None:
 
 
 def answer(error: HTTPException) -> Response:
-    """Answer an HTTP error; its own headers, such as Allow, are kept."""
+    """Answer an HTTP error, and keep its own headers, such as Allow."""
     response = error.get_response()
-    if response.status_code < HTTPStatus.BAD_REQUEST:  # a redirect is no error
+    if response.status_code < HTTPStatus.BAD_REQUEST:  # a redirect is not an error
         return response
     problem: dict[str, object] = {
         "type": "about:blank",
@@ -74,7 +74,7 @@ def answer(error: HTTPException) -> Response:
 
 
 def answer_invalid(error: ValidationError) -> Response:
-    """Answer 400 to what pydantic refused, with each field by its name."""
+    """Answer 400 with the name of each field that pydantic rejected."""
     fields = {
         ".".join(str(part) for part in item["loc"]) or "body": item["msg"]
         for item in error.errors()
@@ -83,22 +83,23 @@ def answer_invalid(error: ValidationError) -> Response:
 
 
 def answer_integrity(error: IntegrityError) -> Response:
-    """Answer 409 or 400 to what a constraint refused.
+    """Answer 409 or 400 when a constraint rejects a row.
 
-    The constraint decides, not a look beforehand: between look and insert another could insert.
+    The service does not look for the row first: another request could insert it after the look.
     """
     cause = error.__context__
     if isinstance(cause, postgres.UniqueViolation):
-        return answer(Problem(409, "There is one already.", taken_field(cause)))
+        return answer(Problem(409, "A row with this value already exists.", taken_field(cause)))
     if isinstance(cause, postgres.ForeignKeyViolation):
-        return answer(Problem(409, "It is still in use."))
+        return answer(Problem(409, "Other rows still refer to this row."))
     if isinstance(cause, postgres.CheckViolation):
-        return answer(Problem(400, f"{cause.diag.constraint_name} refuses it."))
+        name = cause.diag.constraint_name
+        return answer(Problem(400, f"The row violates the constraint {name}."))
     raise error
 
 
 def taken_field(violation: postgres.UniqueViolation) -> dict[str, str]:
-    """Name the field of a unique constraint, which PostgreSQL calls <table>_<field>_key."""
+    """Return the field of a unique constraint, which PostgreSQL names <table>_<field>_key."""
     constraint = violation.diag.constraint_name or ""
     if not constraint.endswith("_key"):
         return {}

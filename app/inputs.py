@@ -1,4 +1,4 @@
-"""What requests may hold: pydantic models are read from the body or from the query."""
+"""Input from requests: pydantic models validate the body and the query string."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, TypeVar
 from flask import request
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
-# PostgreSQL's text cannot hold NUL, so it is refused here, where the field still has a name.
+# PostgreSQL's text cannot contain NUL. Check for it here, where the error can name the field.
 WITHOUT_NUL = r"^[^\x00]*$"
 Name = Annotated[
     str,
@@ -23,7 +23,7 @@ Email = Annotated[
 
 
 class Strict(BaseModel):
-    """A model that refuses fields it does not know, so that a typo is not silently ignored."""
+    """A model that rejects unknown fields, so that a typing mistake causes an error."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -32,10 +32,10 @@ M = TypeVar("M", bound=Strict)
 
 
 def read_body(model: type[M]) -> M:
-    """Read the JSON body of the request."""
+    """Return the JSON body of the request."""
     return model.model_validate(request.get_json())
 
 
 def read_query(model: type[M]) -> M:
-    """Read the query of the request's address."""
+    """Return the query parameters of the request."""
     return model.model_validate(request.args.to_dict())

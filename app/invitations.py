@@ -1,4 +1,4 @@
-"""Invitations: the owner of a team sends a token, which its receiver accepts before it expires."""
+"""Invitations: the owner of a team sends a token, and a user accepts it before it expires."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ blueprint = Blueprint("invitations", __name__)
 
 
 class NewInvitation(Strict):
-    """Whom to invite, and for how long."""
+    """The request body that creates an invitation."""
 
     email: Email
     hours: int = Field(default=72, ge=1, le=720)
@@ -32,11 +32,14 @@ class NewInvitation(Strict):
 
 @blueprint.post("/teams/<int:team_id>/invitations")
 def invite(team_id: int) -> ResponseReturnValue:
-    """Invite somebody by address, with or without an account: 409 while an invitation is open."""
+    """Create an invitation for an email address, or answer 409 if one is already open.
+
+    The address need not belong to a user.
+    """
     team = owned_team(team_id, acting_user())
     new = read_body(NewInvitation)
     with database.atomic():
-        # One that has expired would stand in the way of this one.
+        # An expired invitation would violate the unique index, so delete it first.
         Invitation.delete().where(
             Invitation.team == team,
             fn.lower(Invitation.email) == new.email.lower(),
@@ -54,26 +57,27 @@ def invite(team_id: int) -> ResponseReturnValue:
 
 @blueprint.post("/invitations/<token>/accept")
 def accept(token: str) -> ResponseReturnValue:
-    """Join the team: 410 once the invitation has been accepted or has expired."""
+    """Join the team, or answer 410 if the invitation was accepted before or has expired."""
     actor = acting_user()
     with database.atomic():
-        # Locked, so that of two who accept at once the second sees what the first did.
-        held = Invitation.select().where(Invitation.token == token).for_update()
-        invitation = found(held.get_or_none(), "invitation")
-        mine = invitation.email.lower() == actor.email.lower()
-        allow(mine, "The invitation is for somebody else.")
+        # With the row lock, the second of two requests at the same time sees what the first did.
+        locked = Invitation.select().where(Invitation.token == token).for_update()
+        invitation = found(locked.get_or_none(), "invitation")
+        same_email = invitation.email.lower() == actor.email.lower()
+        allow(same_email, "The invitation is for another user.")
         if invitation.accepted_at is not None or invitation.expires_at <= now():
             raise Problem(410, "The invitation has been accepted or has expired.")
         invitation.accepted_at = now()
         invitation.save(only=[Invitation.accepted_at])
-        if not is_member(invitation.team, actor.id):
+        joins = not is_member(invitation.team, actor.id)
+        if joins:
             Membership.create(team=invitation.team, user=actor)
-    return invitation.team.as_json()
+    return invitation.team.as_json(), 201 if joins else 200
 
 
 @blueprint.delete("/teams/<int:team_id>/invitations/<token>")
 def withdraw(team_id: int, token: str) -> ResponseReturnValue:
-    """Withdraw an invitation that has not been accepted."""
+    """Delete an invitation that has not been accepted."""
     team = owned_team(team_id, acting_user())
     is_open = Invitation.token == token, Invitation.accepted_at.is_null()
     found(Invitation.get_or_none(Invitation.team == team, *is_open), "invitation").delete_instance()

@@ -1,9 +1,10 @@
-"""The tables as Peewee sees them; the migrations make them."""
+"""The models of the tables. The migrations create the tables."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from datetime import datetime, timezone
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from peewee import (
     AutoField,
@@ -19,26 +20,44 @@ from peewee import (
 
 from app.db import database
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from typing_extensions import Self
+
 Json: TypeAlias = dict[str, object]
 
 
 def now() -> datetime:
-    """Give the time, with its zone."""
+    """Return the current time in UTC."""
     return datetime.now(timezone.utc)
 
 
 class Base(Model):
-    """What all tables have in common."""
+    """The base class of all models."""
 
     class Meta:
-        """The database, and table names with underscores."""
+        """The database, and table names with underscores, for all models."""
 
         database = database
         legacy_table_names = False
 
     def as_json(self) -> Json:
-        """Give what the service shows of the row; tables that it does not show have none."""
+        """Return the row as the API shows it. Models that the API never shows have no JSON."""
         raise NotImplementedError
+
+    @classmethod
+    def list_as_json(cls, rows: Sequence[Self]) -> list[Json]:
+        """Return each row as the API shows it, with at most one query for the whole list."""
+        return [row.as_json() for row in rows]
+
+
+def group_names(pairs: Iterable[tuple[int, str]]) -> dict[int, list[str]]:
+    """Return the names of each id, in the order given. An id without names has an empty list."""
+    names: defaultdict[int, list[str]] = defaultdict(list)
+    for row_id, name in pairs:
+        names[row_id].append(name)
+    return names
 
 
 class User(Base):
@@ -50,30 +69,37 @@ class User(Base):
     created_at = DateTimeField(default=now)
 
     def as_json(self) -> Json:
-        """Give what others may see."""
-        return {
-            "id": self.id,
-            "email": self.email,
-            "name": self.name,
-            "created_at": self.created_at.isoformat(),
-            "roles": self.role_names(),
-        }
+        """Return the user with the names of its roles."""
+        [shown] = self.list_as_json([self])
+        return shown
 
-    def role_names(self) -> list[str]:
-        """Name the roles that the user holds, in alphabetical order."""
-        held = UserRole.select(UserRole.role).where(UserRole.user == self)
-        return [role.name for role in Role.select().where(Role.id.in_(held)).order_by(Role.name)]
+    @classmethod
+    def list_as_json(cls, rows: Sequence[User]) -> list[Json]:
+        """Return each user with the names of its roles. One query reads the roles of all users."""
+        held = UserRole.select(UserRole.user, Role.name).join(Role).order_by(Role.name)
+        held = held.where(UserRole.user.in_(rows))
+        names = group_names((row.user_id, row.role.name) for row in held)
+        return [
+            {
+                "id": user.id,
+                "email": user.email,
+                "name": user.name,
+                "created_at": user.created_at.isoformat(),
+                "roles": names[user.id],
+            }
+            for user in rows
+        ]
 
 
 class Role(Base):
-    """What a user may do."""
+    """A role, which decides what its holders may do."""
 
     id = AutoField()
     name = TextField()
     description = TextField(default="")
 
     def as_json(self) -> Json:
-        """Give the role."""
+        """Return the role."""
         return {"id": self.id, "name": self.name, "description": self.description}
 
 
@@ -83,15 +109,16 @@ class UserRole(Base):
     user = ForeignKeyField(User)
     role = ForeignKeyField(Role)
     granted_at = DateTimeField(default=now)
+    user_id: int
 
     class Meta:
-        """A user holds a role once."""
+        """The primary key: a user holds a role only once."""
 
         primary_key = CompositeKey("user", "role")
 
 
 class Team(Base):
-    """People who share tasks."""
+    """A group of users who share tasks."""
 
     id = AutoField()
     name = TextField()
@@ -100,25 +127,25 @@ class Team(Base):
     owner_id: int
 
     def as_json(self) -> Json:
-        """Give the team."""
+        """Return the team."""
         return {"id": self.id, "name": self.name, "owner_id": self.owner_id}
 
 
 class Membership(Base):
-    """A user's place in a team."""
+    """A user's membership in a team."""
 
     team = ForeignKeyField(Team)
     user = ForeignKeyField(User)
     joined_at = DateTimeField(default=now)
 
     class Meta:
-        """A user is in a team once."""
+        """The primary key: a user is in a team only once."""
 
         primary_key = CompositeKey("team", "user")
 
 
 class Invitation(Base):
-    """An offer to join a team, to whoever has the token and the address."""
+    """An invitation to a team; only a user with its email address may accept it."""
 
     id = AutoField()
     team = ForeignKeyField(Team)
@@ -130,7 +157,7 @@ class Invitation(Base):
     team_id: int
 
     def as_json(self) -> Json:
-        """Give the invitation, as the owner of the team passes it on."""
+        """Return the invitation with its token, for the owner of the team."""
         return {
             "team_id": self.team_id,
             "email": self.email,
@@ -140,7 +167,7 @@ class Invitation(Base):
 
 
 class Task(Base):
-    """Something to do; 1 is the most urgent priority and 5 the least."""
+    """A task of a team. Priority 1 is the most urgent, priority 5 the least."""
 
     id = AutoField()
     team = ForeignKeyField(Team)
@@ -156,23 +183,34 @@ class Task(Base):
     assignee_id: int | None
 
     def as_json(self) -> Json:
-        """Give the task with its tags."""
-        tags = TaskTag.select(TaskTag.tag).where(TaskTag.task == self)
-        return {
-            "id": self.id,
-            "team_id": self.team_id,
-            "author_id": self.author_id,
-            "assignee_id": self.assignee_id,
-            "title": self.title,
-            "body": self.body,
-            "priority": self.priority,
-            "status": self.status,
-            "tags": [tag.name for tag in Tag.select().where(Tag.id.in_(tags)).order_by(Tag.name)],
-        }
+        """Return the task with the names of its tags."""
+        [shown] = self.list_as_json([self])
+        return shown
+
+    @classmethod
+    def list_as_json(cls, rows: Sequence[Task]) -> list[Json]:
+        """Return each task with the names of its tags. One query reads the tags of all tasks."""
+        used = TaskTag.select(TaskTag.task, Tag.name).join(Tag).order_by(Tag.name)
+        used = used.where(TaskTag.task.in_(rows))
+        names = group_names((row.task_id, row.tag.name) for row in used)
+        return [
+            {
+                "id": task.id,
+                "team_id": task.team_id,
+                "author_id": task.author_id,
+                "assignee_id": task.assignee_id,
+                "title": task.title,
+                "body": task.body,
+                "priority": task.priority,
+                "status": task.status,
+                "tags": names[task.id],
+            }
+            for task in rows
+        ]
 
 
 class Comment(Base):
-    """What somebody had to say about a task."""
+    """A user's comment on a task."""
 
     id = AutoField()
     task = ForeignKeyField(Task)
@@ -183,7 +221,7 @@ class Comment(Base):
     author_id: int
 
     def as_json(self) -> Json:
-        """Give the comment."""
+        """Return the comment."""
         return {
             "id": self.id,
             "task_id": self.task_id,
@@ -194,7 +232,7 @@ class Comment(Base):
 
 
 class Tag(Base):
-    """A word that groups tasks."""
+    """A label for tasks."""
 
     id = AutoField()
     name = TextField()
@@ -205,15 +243,16 @@ class TaskTag(Base):
 
     task = ForeignKeyField(Task)
     tag = ForeignKeyField(Tag)
+    task_id: int
 
     class Meta:
-        """A task has a tag once."""
+        """The primary key: a task has a tag only once."""
 
         primary_key = CompositeKey("task", "tag")
 
 
 class AuditEntry(Base):
-    """A change of a row, written by the database's triggers and only read here."""
+    """A change of a row. A trigger writes it; the service only reads it."""
 
     id = AutoField()
     at = DateTimeField()
@@ -221,12 +260,12 @@ class AuditEntry(Base):
     table_name = TextField()
     row_id = BigIntegerField()
     operation = TextField()
-    # psycopg2 turns jsonb into Python values by itself.
+    # psycopg2 converts jsonb to Python values.
     before = BareField()
     after = BareField()
 
     def as_json(self) -> Json:
-        """Give the entry."""
+        """Return the entry."""
         return {
             "id": self.id,
             "at": self.at.isoformat(),

@@ -1,6 +1,7 @@
-"""Keyset pagination: a page begins after the last row seen, however many rows came in between.
+"""Keyset pagination: each page starts after the last row of the page before it.
 
-An offset would count through all rows before the page, and show a row twice when one is added.
+An offset would be slower, because PostgreSQL must count all rows before the page. It would also
+show a row twice if another row is inserted before it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class PageQuery(Strict):
-    """Where a page begins, and how many rows it has."""
+    """The query parameters of a page: where it starts, and its maximum number of rows."""
 
     after: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,18}(-[0-9]{1,18})*$")] | None = None
     limit: int = Field(default=20, ge=1, le=100)
@@ -30,24 +31,26 @@ R = TypeVar("R", bound=Base)
 
 
 def page(query: ModelSelect[R], keys: tuple[peewee.Field[int], ...], wanted: PageQuery) -> Json:
-    """Give one page of the query.
+    """Return one page of the query.
 
     Args:
         query: the rows, in any order.
-        keys: the fields to order by, which together are unique.
-        wanted: where the page begins, and how many rows it has.
+        keys: the fields to order by; together they are unique.
+        wanted: where the page starts, and its maximum number of rows.
 
     Returns:
-        ``items``, and ``next``: the ``after`` of the next page, None on the last.
+        ``items``: the rows, and ``next``: the ``after`` of the next page, or None on the last page.
 
     """
     if wanted.after is not None:
         values = [int(part) for part in wanted.after.split("-")]
         if len(values) != len(keys):
-            raise Problem(400, "The request is not valid.", {"after": "is not from this list"})
+            raise Problem(
+                400, "The request is not valid.", {"after": "does not come from this list"}
+            )
         query = query.where(EnclosedNodeList(keys) > EnclosedNodeList(values))
-    # One row more than the page holds tells whether another page follows.
+    # Read one row more than the page has. If it exists, another page follows.
     rows = list(query.order_by(*keys).limit(wanted.limit + 1))
     more, rows = len(rows) > wanted.limit, rows[: wanted.limit]
     cursor = "-".join(str(getattr(rows[-1], key.name)) for key in keys) if more else None
-    return {"items": [row.as_json() for row in rows], "next": cursor}
+    return {"items": query.model.list_as_json(rows), "next": cursor}

@@ -1,4 +1,4 @@
-"""Roles: which there are, and who holds them."""
+"""Roles: their names, and which users hold them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ blueprint = Blueprint("roles", __name__)
 
 
 class NewRole(Strict):
-    """A role to be."""
+    """The request body that creates a role."""
 
     name: Name
     description: Text = ""
@@ -27,9 +27,9 @@ class NewRole(Strict):
 
 @blueprint.get("/roles")
 def list_roles() -> ResponseReturnValue:
-    """List the roles by name; they are few, so there is one page."""
+    """List the roles by name. There are few roles, so there is only one page."""
     acting_user()
-    return {"items": [role.as_json() for role in Role.select().order_by(Role.name)]}
+    return {"items": Role.list_as_json(list(Role.select().order_by(Role.name)))}
 
 
 @blueprint.post("/roles")
@@ -41,7 +41,7 @@ def create_role() -> ResponseReturnValue:
 
 @blueprint.delete("/roles/<name>")
 def delete_role(name: str) -> ResponseReturnValue:
-    """Delete a role that nobody holds: 409 otherwise."""
+    """Delete a role, or answer 409 if a user holds it."""
     acting_admin()
     found_role(name).delete_instance()
     return "", 204
@@ -49,25 +49,28 @@ def delete_role(name: str) -> ResponseReturnValue:
 
 @blueprint.put("/users/<int:user_id>/roles/<name>")
 def grant_role(user_id: int, name: str) -> ResponseReturnValue:
-    """Grant a role; granting it again changes nothing."""
+    """Grant a role to a user: answer 201, or 200 if the user already holds it."""
     acting_admin()
     user, role = found_user(user_id), found_role(name)
-    UserRole.insert(user=user, role=role).on_conflict_ignore().execute()
-    return user.as_json()
+    grant = UserRole.insert(user=user, role=role).on_conflict_ignore()
+    granted = grant.as_rowcount().execute()
+    return user.as_json(), 201 if granted else 200
 
 
 @blueprint.delete("/users/<int:user_id>/roles/<name>")
 def revoke_role(user_id: int, name: str) -> ResponseReturnValue:
-    """Revoke a role, other than ``basic``, which everybody holds."""
+    """Revoke a role. Nobody can revoke ``basic``, which every user holds."""
     acting_admin()
     user, role = found_user(user_id), found_role(name)
     if role.name == BASIC:
-        raise Problem(409, "Everybody holds the role basic.")
+        raise Problem(409, "The role basic cannot be revoked. Every user holds it.")
     held = UserRole.get_or_none(UserRole.user == user, UserRole.role == role)
-    found(held, "role of this user").delete_instance()
+    if held is None:
+        raise Problem(404, "The user does not hold this role.")
+    held.delete_instance()
     return user.as_json()
 
 
 def found_role(name: str) -> Role:
-    """Give the role, or answer 404."""
+    """Return the role, or answer 404."""
     return found(Role.get_or_none(Role.name == name), "role")

@@ -1,4 +1,4 @@
-"""Search: tasks are found by their words, in any of their forms."""
+"""Full-text search: a word also finds its other forms, so "engines" finds "engine"."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ blueprint = Blueprint("search", __name__)
 
 
 class SearchQuery(Strict):
-    """What to look for: words, "phrases", or, -not; and how many tasks to find."""
+    """The query parameters of a search.
+
+    ``q`` holds words, "phrases", ``or``, and ``-`` before a word that must not occur.
+    ``limit`` is the maximum number of tasks.
+    """
 
     q: Name
     limit: int = Field(default=20, ge=1, le=100)
@@ -28,10 +32,13 @@ class SearchQuery(Strict):
 
 @blueprint.get("/search")
 def search_tasks() -> ResponseReturnValue:
-    """Find tasks of one's teams, best first; a word in the title counts for more."""
-    mine = Task.select().where(Task.team.in_(teams_of(acting_user())))
+    """Search the tasks of the user's teams, and list the best matches first.
+
+    A word in the title counts for more than a word in the body.
+    """
+    tasks = Task.select().where(Task.team.in_(teams_of(acting_user())))
     wanted = read_query(SearchQuery)
     vector, query = SQL("search"), fn.websearch_to_tsquery("english", wanted.q)
-    matches = mine.where(Expression(vector, "@@", query))
+    matches = tasks.where(Expression(vector, "@@", query))
     ranked = matches.order_by(fn.ts_rank(vector, query).desc(), Task.id).limit(wanted.limit)
-    return {"items": [task.as_json() for task in ranked]}
+    return {"items": Task.list_as_json(list(ranked))}

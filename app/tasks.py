@@ -1,4 +1,4 @@
-"""Tasks: what a team has to do, most urgent first."""
+"""Tasks: the work of a team, most urgent first."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TagName = Annotated[
 
 
 class NewTask(Strict):
-    """A task to be."""
+    """The request body that creates a task."""
 
     title: Name
     body: Text = ""
@@ -36,7 +36,7 @@ class NewTask(Strict):
 
 
 class TaskChange(Strict):
-    """What may change in a task: what is left out stays."""
+    """The request body that changes a task. A field that is left out stays as it is."""
 
     title: Name | None = None
     body: Text | None = None
@@ -44,13 +44,13 @@ class TaskChange(Strict):
 
 
 class TagNames(Strict):
-    """All tags of a task."""
+    """The request body that replaces the tags of a task."""
 
     tags: list[TagName] = Field(max_length=10)
 
 
 class TaskQuery(PageQuery):
-    """Which tasks to list."""
+    """The query parameters of a list of tasks."""
 
     status: Literal["open", "claimed", "done"] | None = None
     tag: Annotated[str, StringConstraints(pattern=WITHOUT_NUL)] | None = None
@@ -58,7 +58,7 @@ class TaskQuery(PageQuery):
 
 @blueprint.post("/teams/<int:team_id>/tasks")
 def create_task(team_id: int) -> ResponseReturnValue:
-    """Add a task to a team."""
+    """Create a task in a team."""
     actor = acting_user()
     team = found_team(team_id, actor)
     new = read_body(NewTask).model_dump()
@@ -67,7 +67,7 @@ def create_task(team_id: int) -> ResponseReturnValue:
 
 @blueprint.get("/teams/<int:team_id>/tasks")
 def list_tasks(team_id: int) -> ResponseReturnValue:
-    """List a team's tasks, most urgent first and then oldest first."""
+    """List the tasks of a team, most urgent first, then oldest first."""
     tasks = Task.select().where(Task.team == found_team(team_id, acting_user()))
     wanted = read_query(TaskQuery)
     if wanted.status is not None:
@@ -80,7 +80,7 @@ def list_tasks(team_id: int) -> ResponseReturnValue:
 
 @blueprint.get("/tasks/<int:task_id>")
 def show_task(task_id: int) -> ResponseReturnValue:
-    """Show a task to the members of its team."""
+    """Return a task to a member of its team."""
     return found_task(task_id, acting_user()).as_json()
 
 
@@ -92,38 +92,42 @@ def change_task(task_id: int) -> ResponseReturnValue:
     for name, value in change.items():
         setattr(task, name, value)
     if change:
-        # Only what changed: somebody may be claiming the task right now.
+        # Save only the changed fields: another request may be claiming the task now.
         task.save(only=list(change))
     return task.as_json()
 
 
 @blueprint.put("/tasks/<int:task_id>/tags")
 def replace_tags(task_id: int) -> ResponseReturnValue:
-    """Give a task exactly these tags; new ones come into being."""
+    """Replace all tags of a task, and create the tags that do not exist yet."""
     task = found_task(task_id, acting_user())
-    # In alphabetical order, so that two requests with the same tags cannot deadlock.
+    # Two requests that insert the same tags in different orders could deadlock, so sort the names.
     names = sorted(set(read_body(TagNames).tags))
     with database.atomic():
         TaskTag.delete().where(TaskTag.task == task).execute()
-        for name in names:
-            Tag.insert(name=name).on_conflict_ignore().execute()
-        tags = Tag.select(task.id, Tag.id).where(Tag.name.in_(names))
-        TaskTag.insert_from(tags, [TaskTag.task, TaskTag.tag]).execute()
+        if names:
+            new_tags = [{"name": name} for name in names]
+            Tag.insert_many(new_tags).on_conflict_ignore().execute()
+            tags = Tag.select(task.id, Tag.id).where(Tag.name.in_(names))
+            TaskTag.insert_from(tags, [TaskTag.task, TaskTag.tag]).execute()
     return task.as_json()
 
 
 @blueprint.delete("/tasks/<int:task_id>")
 def delete_task(task_id: int) -> ResponseReturnValue:
-    """Delete a task with its comments: its author or the owner of the team may."""
+    """Delete a task and its comments. Its author and the owner of the team may do this."""
     actor = acting_user()
     task = found_task(task_id, actor)
-    allow(actor.id in (task.author_id, task.team.owner_id), "Only the author or the owner may.")
+    allow(
+        actor.id in (task.author_id, task.team.owner_id),
+        "Only its author or the owner of the team may delete this task.",
+    )
     task.delete_instance()
     return "", 204
 
 
 def found_task(task_id: int, member: User) -> Task:
-    """Give the task to a member of its team; answer 404, or 403 to others."""
+    """Return the task to a member of its team; answer 404, or 403 to other users."""
     task = found(Task.get_or_none(Task.id == task_id), "task")
     found_team(task.team_id, member)
     return task

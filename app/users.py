@@ -1,4 +1,4 @@
-"""Users: signing up, looking people up, leaving."""
+"""Users: create, list, rename and delete accounts."""
 
 from __future__ import annotations
 
@@ -20,48 +20,50 @@ blueprint = Blueprint("users", __name__, url_prefix="/users")
 
 
 class NewUser(Strict):
-    """What it takes to sign up."""
+    """The request body that creates a user."""
 
     email: Email
     name: Name
 
 
 class UserChange(Strict):
-    """What a user may change."""
+    """The request body that changes a user."""
 
     name: Name
 
 
 @blueprint.post("/create")
 def create_user() -> ResponseReturnValue:
-    """Sign up: anybody may. The user holds the role ``basic`` from the start."""
+    """Create a user with the role ``basic``. This request needs no account."""
     new = read_body(NewUser)
-    # One transaction: nobody ever sees a user without a role.
+    # In one transaction, so that other connections never see a user without a role.
     with database.atomic():
         user = User.create(email=new.email, name=new.name)
         UserRole.create(user=user, role=Role.get(Role.name == BASIC))
+    # Every other route that creates a row answers 201. This one answers 200, because the first test
+    # in tests/app/test_users.py fixes that status.
     return user.as_json()
 
 
 @blueprint.get("")
 def list_users() -> ResponseReturnValue:
-    """List everybody, in the order they signed up."""
+    """List all users, in the order in which they were created."""
     acting_user()
     return page(User.select(), (User.id,), read_query(PageQuery))
 
 
 @blueprint.get("/<int:user_id>")
 def show_user(user_id: int) -> ResponseReturnValue:
-    """Show a user."""
+    """Return a user."""
     acting_user()
     return found_user(user_id).as_json()
 
 
 @blueprint.patch("/<int:user_id>")
 def change_user(user_id: int) -> ResponseReturnValue:
-    """Rename a user: oneself, or anybody for an admin."""
+    """Rename a user. Users may rename themselves; an admin may rename everybody."""
     actor, user = acting_user(), found_user(user_id)
-    allow(actor == user or is_admin(actor), "Only an admin may change somebody else.")
+    allow(actor == user or is_admin(actor), "Only an admin may change another user.")
     user.name = read_body(UserChange).name
     user.save(only=[User.name])
     return user.as_json()
@@ -69,12 +71,12 @@ def change_user(user_id: int) -> ResponseReturnValue:
 
 @blueprint.delete("/<int:user_id>")
 def delete_user(user_id: int) -> ResponseReturnValue:
-    """Delete a user who owns no team and has no part in any task: 409 otherwise."""
+    """Delete a user, or answer 409 if a team, task or comment still refers to the user."""
     acting_admin()
     found_user(user_id).delete_instance()
     return "", 204
 
 
 def found_user(user_id: int) -> User:
-    """Give the user, or answer 404."""
+    """Return the user, or answer 404."""
     return found(User.get_or_none(User.id == user_id), "user")

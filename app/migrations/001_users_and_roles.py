@@ -1,4 +1,4 @@
-"""People and what they may do."""
+"""Users and their roles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def migrate(migrator: Migrator, _database: Database, **_options: object) -> None:
-    """Create user, role and user_role, and seed the two roles."""
+    """Create the tables user, role and user_role, and insert the first two roles."""
     migrator.sql("""
         CREATE TABLE "user" (
             id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -19,7 +19,7 @@ def migrate(migrator: Migrator, _database: Database, **_options: object) -> None
             created_at timestamptz NOT NULL DEFAULT now()
         )
     """)
-    # One person has one account, however they spell the address.
+    # An address has one account. Upper and lower case do not matter.
     migrator.sql('CREATE UNIQUE INDEX user_email_key ON "user" (lower(email))')
     migrator.sql("""
         CREATE TABLE role (
@@ -28,7 +28,7 @@ def migrate(migrator: Migrator, _database: Database, **_options: object) -> None
             description text NOT NULL DEFAULT ''
         )
     """)
-    # A role that somebody holds cannot be deleted; a user takes the roles along.
+    # A role that a user holds cannot be deleted. Deleting a user deletes its user_role rows.
     migrator.sql("""
         CREATE TABLE user_role (
             user_id bigint NOT NULL REFERENCES "user" ON DELETE CASCADE,
@@ -46,5 +46,5 @@ def migrate(migrator: Migrator, _database: Database, **_options: object) -> None
 
 
 def rollback(migrator: Migrator, _database: Database, **_options: object) -> None:
-    """Drop the tables, and the seed with them."""
+    """Drop the three tables."""
     migrator.sql('DROP TABLE user_role, role, "user"')

@@ -1,4 +1,4 @@
-"""People work in teams."""
+"""Teams and their members."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 
 def migrate(migrator: Migrator, _database: Database, **_options: object) -> None:
-    """Create team and membership."""
-    # Whoever owns a team cannot leave the company before handing it over: no cascade.
+    """Create the tables team and membership."""
+    # No cascade: a user who owns a team cannot be deleted until the team has another owner.
     migrator.sql("""
         CREATE TABLE team (
             id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

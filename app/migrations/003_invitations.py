@@ -1,4 +1,4 @@
-"""Owners invite people by a token that expires."""
+"""Invitations to teams, with tokens that expire."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def migrate(migrator: Migrator, _database: Database, **_options: object) -> None:
-    """Create invitation."""
+    """Create the table invitation."""
     migrator.sql("""
         CREATE TABLE invitation (
             id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -23,7 +23,7 @@ def migrate(migrator: Migrator, _database: Database, **_options: object) -> None
             CHECK (expires_at > created_at)
         )
     """)
-    # One open invitation per person and team; accepted ones stay as history.
+    # A team has one open invitation for each address. Accepted invitations stay as history.
     migrator.sql("""
         CREATE UNIQUE INDEX invitation_email_key ON invitation (team_id, lower(email))
         WHERE accepted_at IS NULL

@@ -1,4 +1,4 @@
-"""Teams have tasks, which people claim and discuss."""
+"""Tasks of teams, and comments on them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 
 def migrate(migrator: Migrator, _database: Database, **_options: object) -> None:
-    """Create task and comment."""
-    # A team that still has tasks cannot be deleted, nor can people who wrote or hold one.
+    """Create the tables task and comment."""
+    # No cascade: a team with tasks cannot be deleted, and no user who is an author or assignee.
     migrator.sql("""
         CREATE TABLE task (
             id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -27,7 +27,7 @@ def migrate(migrator: Migrator, _database: Database, **_options: object) -> None
         )
     """)
     migrator.sql("CREATE INDEX task_page ON task (team_id, priority, id)")
-    # What a claim looks for: it skips what others have locked, so it must not scan what is done.
+    # A claim searches only open tasks, so this index leaves out all other tasks.
     migrator.sql("CREATE INDEX task_open ON task (priority, id) WHERE status = 'open'")
     migrator.sql("""
         CREATE TABLE comment (
@@ -42,5 +42,5 @@ def migrate(migrator: Migrator, _database: Database, **_options: object) -> None
 
 
 def rollback(migrator: Migrator, _database: Database, **_options: object) -> None:
-    """Drop both tables."""
+    """Drop the two tables."""
     migrator.sql("DROP TABLE comment, task")

@@ -1,4 +1,4 @@
-"""Tags group tasks."""
+"""Tags on tasks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def migrate(migrator: Migrator, _database: Database, **_options: object) -> None:
-    """Create tag and task_tag."""
+    """Create the tables tag and task_tag."""
     migrator.sql("""
         CREATE TABLE tag (
             id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -28,5 +28,5 @@ def migrate(migrator: Migrator, _database: Database, **_options: object) -> None
 
 
 def rollback(migrator: Migrator, _database: Database, **_options: object) -> None:
-    """Drop both tables."""
+    """Drop the two tables."""
     migrator.sql("DROP TABLE task_tag, tag")

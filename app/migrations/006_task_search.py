@@ -1,4 +1,4 @@
-"""Tasks are found by their words."""
+"""Full-text search for tasks."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 
 def migrate(migrator: Migrator, _database: Database, **_options: object) -> None:
-    """Add the search vector to task, and its index."""
-    # PostgreSQL keeps the vector current, so no code path can forget to.
+    """Add the search vector to the table task, and an index on it."""
+    # PostgreSQL updates a generated column, so the service cannot forget to.
     migrator.sql("""
         ALTER TABLE task ADD COLUMN search tsvector NOT NULL GENERATED ALWAYS AS (
             setweight(to_tsvector('english', title), 'A')
@@ -22,5 +22,5 @@ def migrate(migrator: Migrator, _database: Database, **_options: object) -> None
 
 
 def rollback(migrator: Migrator, _database: Database, **_options: object) -> None:
-    """Drop the column, and the index with it."""
+    """Drop the column and its index."""
     migrator.sql("ALTER TABLE task DROP COLUMN search")

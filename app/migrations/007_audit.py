@@ -1,4 +1,4 @@
-"""Who changed what: a trail that the database itself writes."""
+"""An audit trail, written by triggers of the database."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 
 def migrate(migrator: Migrator, _database: Database, **_options: object) -> None:
-    """Create audit_entry and the triggers that fill it."""
-    # No foreign key to "user": the trail outlives those it tells of.
+    """Create the table audit_entry and the triggers that write to it."""
+    # No foreign key to "user": an entry stays when its user is deleted.
     migrator.sql("""
         CREATE TABLE audit_entry (
             id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -26,7 +26,7 @@ def migrate(migrator: Migrator, _database: Database, **_options: object) -> None
             CHECK ((after IS NULL) = (operation = 'delete'))
         )
     """)
-    # The search vector only repeats the title and the body.
+    # Leave out the search vector: it only repeats the title and the body.
     migrator.sql("""
         CREATE FUNCTION write_audit_entry() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
@@ -50,6 +50,6 @@ def migrate(migrator: Migrator, _database: Database, **_options: object) -> None
 
 
 def rollback(migrator: Migrator, _database: Database, **_options: object) -> None:
-    """Drop the triggers with their function, then the table."""
+    """Drop the triggers, their function and the table."""
     migrator.sql("DROP FUNCTION write_audit_entry() CASCADE")
     migrator.sql("DROP TABLE audit_entry")

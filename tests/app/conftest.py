@@ -1,4 +1,4 @@
-"""What the service's tests share: its database, its client, and people who use it."""
+"""Fixtures of the app's tests: the database, the service, its clients, and rows to work with."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ MIGRATIONS = Path(__file__).parents[2] / "app" / "migrations"
 
 @pytest.fixture(scope="session")
 def pg_migrations():
-    """Give what makes the template."""
+    """The migrations that build the template."""
     return PeeweeMigrations(MIGRATIONS)
 
 
 @pytest.fixture(scope="session")
 def app(pg_database):
-    """Give the service on this worker's clone."""
+    """The service, connected to this worker's clone."""
     return create_app({"DATABASE_URL": pg_database.url, "TESTING": True})
 
 
 @pytest.fixture
 def client(app, pg):
-    """Give a client whose requests really commit; the clone is pristine again afterwards."""
+    """A client without a user. Its requests commit; after the test, pgherd resets the clone."""
     return app.test_client()
 
 
 @pytest.fixture
 def sql(pg) -> Iterator[Callable[..., list[tuple]]]:
-    """Give a function that runs a statement, commits it, and gives the rows.
+    """A function that executes a statement, commits it, and returns the rows.
 
-    It has a connection of its own, so that it sees only what the service committed.
+    It uses its own connection, so it sees only what the service has committed.
     """
     with closing(pg.connect()) as connection:
         connection.autocommit = True
@@ -57,46 +57,46 @@ def sql(pg) -> Iterator[Callable[..., list[tuple]]]:
 
 
 class Person:
-    """A user, and a client that says so in its requests."""
+    """A user, and a client that sends this user's id in each request."""
 
     def __init__(self, app: Flask, name: str, user_id: int) -> None:
-        """Remember who it is."""
+        """Store the user's name and id."""
         self.app = app
         self.name = name
         self.id = user_id
 
     def request(self, method: str, path: str, **options: object) -> TestResponse:
-        """Send a request, from a client of its own so that threads do not share one."""
+        """Send a request. Each request has a client of its own, so threads can send requests."""
         headers = {"X-User-Id": str(self.id)}
         return self.app.test_client().open(path, method=method, headers=headers, **options)
 
     def get(self, path: str, **query: object) -> TestResponse:
-        """Read."""
+        """Send a GET request."""
         return self.request("GET", path, query_string=query)
 
     def post(self, path: str, body: object = None) -> TestResponse:
-        """Create, or act."""
+        """Send a POST request."""
         return self.request("POST", path, json=body)
 
     def put(self, path: str, body: object = None) -> TestResponse:
-        """Replace."""
+        """Send a PUT request."""
         return self.request("PUT", path, json=body)
 
     def patch(self, path: str, body: object) -> TestResponse:
-        """Change."""
+        """Send a PATCH request."""
         return self.request("PATCH", path, json=body)
 
     def delete(self, path: str) -> TestResponse:
-        """Delete."""
+        """Send a DELETE request."""
         return self.request("DELETE", path)
 
 
 @pytest.fixture
 def person(app: Flask, sql) -> Callable[..., Person]:
-    """Give a function that adds a user with the role basic, as an admin too if asked to.
+    """A function that inserts a user with the role basic, and also the role admin if requested.
 
-    Like the fixtures below it writes the rows itself: a request, with its connection, takes longer,
-    and what requests do is the tests' subject.
+    This fixture and those below insert the rows with SQL. A request would be slower, and requests
+    are what the tests check.
     """
 
     def add(name: str, *, admin: bool = False) -> Person:
@@ -114,45 +114,45 @@ def person(app: Flask, sql) -> Callable[..., Person]:
 
 @pytest.fixture
 def ada(person) -> Person:
-    """Give somebody with the role basic."""
+    """A user with the role basic."""
     return person("ada")
 
 
 @pytest.fixture
 def bob(person) -> Person:
-    """Give somebody else with the role basic."""
+    """Another user with the role basic."""
     return person("bob")
 
 
 @pytest.fixture
 def root(person) -> Person:
-    """Give an admin."""
+    """A user with the role admin."""
     return person("root", admin=True)
 
 
 @pytest.fixture
 def team(sql) -> Callable[..., int]:
-    """Give a function that founds a team, with members, and gives its id."""
+    """A function that inserts a team with its members, and returns its id."""
 
-    def found(owner: Person, *members: Person, name: str = "Engines") -> int:
+    def add(owner: Person, *members: Person, name: str = "Engines") -> int:
         insert = "INSERT INTO team (name, owner_id) VALUES (%s, %s) RETURNING id"
         [(team_id,)] = sql(insert, name, owner.id)
         people = [person.id for person in (owner, *members)]
         sql("INSERT INTO membership (team_id, user_id) SELECT %s, unnest(%s)", team_id, people)
         return team_id
 
-    return found
+    return add
 
 
 @pytest.fixture
 def crew(ada: Person, bob: Person, team) -> int:
-    """Give a team that ada owns and bob is in."""
+    """A team whose owner is ada and whose other member is bob."""
     return team(ada, bob)
 
 
 @pytest.fixture
 def task(ada: Person, crew: int, sql) -> Callable[..., int]:
-    """Give a function that adds one of ada's tasks to the crew, and gives its id."""
+    """A function that inserts a task into the crew, with ada as its author, and returns its id."""
 
     def add(title: str = "Oil the engine", *, body: str = "", priority: int = 3) -> int:
         [(task_id,)] = sql(
@@ -171,7 +171,7 @@ def task(ada: Person, crew: int, sql) -> Callable[..., int]:
 
 @pytest.fixture
 def until_blocked(sql) -> Callable[[], None]:
-    """Give a function that waits until some backend of this database waits for a lock."""
+    """A function that waits until a connection to this database waits for a lock."""
 
     def wait() -> None:
         deadline = time.monotonic() + 5
@@ -179,7 +179,7 @@ def until_blocked(sql) -> Callable[[], None]:
             "SELECT pid FROM pg_stat_activity"
             " WHERE datname = current_database() AND wait_event_type = 'Lock'"
         ):
-            assert time.monotonic() < deadline, "nobody waits for a lock"
+            assert time.monotonic() < deadline, "no connection waits for a lock"
             time.sleep(0.005)
 
     return wait

@@ -1,4 +1,4 @@
-"""Claims: people take the next open task, and no two ever take the same one."""
+"""Claims: a user takes the next open task. Two users never get the same task."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 
 def test_claim_takes_the_most_urgent(bob, task, sql):
-    """Of two open tasks the more urgent is claimed, though it is younger."""
+    """A claim takes the most urgent task, even if it is the newest."""
     task("later", priority=4)
     task("now", priority=1)
     claimed = bob.post("/tasks/claim").json
@@ -23,36 +23,36 @@ def test_claim_takes_the_most_urgent(bob, task, sql):
 
 
 def test_claim_takes_the_oldest_of_equals(bob, task):
-    """Of two equally urgent tasks the older is claimed."""
+    """A claim takes the oldest of the tasks with the same priority."""
     task("first")
     task("second")
     assert bob.post("/tasks/claim").json["title"] == "first"
 
 
-def test_claim_of_nothing(bob, crew, sql):
-    """With no task to claim the answer is empty."""
+def test_claim_without_open_tasks(bob, crew, sql):
+    """A claim answers 204 without a body if there is no open task."""
     response = bob.post("/tasks/claim")
     assert (response.status_code, response.data) == (204, b"")
     assert sql("SELECT count(*) FROM task WHERE team_id = %s", crew) == [(0,)]
 
 
-def test_claim_passes_over_what_is_claimed(ada, bob, task):
-    """What one has claimed the next does not get."""
+def test_claim_skips_claimed_tasks(ada, bob, task):
+    """A claim skips a task that another user has claimed."""
     task("first")
     task("second")
     assert ada.post("/tasks/claim").json["title"] == "first"
     assert bob.post("/tasks/claim").json["title"] == "second"
 
 
-def test_claim_is_limited_to_ones_teams(person, task, sql):
-    """A stranger claims nothing."""
+def test_claim_is_limited_to_the_users_teams(person, task, sql):
+    """A user cannot claim a task of a team that the user is not in."""
     task()
     assert person("eve").post("/tasks/claim").status_code == 204
     assert sql("SELECT status FROM task") == [("open",)]
 
 
-def test_claim_spans_ones_teams(ada, bob, task, team):
-    """The most urgent task of all one's teams is claimed."""
+def test_claim_searches_all_teams_of_the_user(ada, bob, task, team):
+    """A claim takes the most urgent task of all the user's teams."""
     task("Oil", priority=3)
     looms = team(ada, bob, name="Looms")
     ada.post(f"/teams/{looms}/tasks", {"title": "Weave", "priority": 2})
@@ -60,7 +60,7 @@ def test_claim_spans_ones_teams(ada, bob, task, team):
 
 
 def test_claim_skips_a_locked_task(bob, task, pg, sql):
-    """A task that another transaction has locked is passed over, without waiting."""
+    """A claim skips a task that another transaction has locked, and does not wait."""
     locked = task("locked", priority=1)
     task("free", priority=5)
     with closing(pg.connect()) as other:
@@ -69,8 +69,8 @@ def test_claim_skips_a_locked_task(bob, task, pg, sql):
     assert sql("SELECT status FROM task WHERE id = %s", locked) == [("open",)]
 
 
-def test_claim_of_the_only_task_locked_by_another(bob, task, pg):
-    """When all open tasks are locked there is none to claim, now."""
+def test_claim_when_the_only_task_is_locked(bob, task, pg):
+    """A claim answers 204 while another transaction has locked the only open task."""
     task()
     with closing(pg.connect()) as other:
         other.cursor().execute("SELECT FROM task FOR UPDATE")
@@ -79,7 +79,7 @@ def test_claim_of_the_only_task_locked_by_another(bob, task, pg):
 
 
 def test_two_threads_claim_one_task(ada, bob, task, sql):
-    """Of two who claim the only task at once, one gets it and the other gets nothing."""
+    """If two users claim the only task at the same time, only one gets it."""
     task()
     start = Barrier(2)
 
@@ -93,7 +93,7 @@ def test_two_threads_claim_one_task(ada, bob, task, sql):
 
 
 def test_many_threads_claim_every_task_once(ada, bob, task, sql):
-    """Eight claims at once of eight tasks take eight different ones."""
+    """Eight claims at the same time take eight different tasks."""
     for number in range(8):
         task(f"task {number}")
     start = Barrier(8)
@@ -109,8 +109,8 @@ def test_many_threads_claim_every_task_once(ada, bob, task, sql):
     assert sql("SELECT count(*) FROM task WHERE status = 'open'") == [(0,)]
 
 
-def test_release_gives_the_task_back(bob, task, sql):
-    """A released task is open, and nobody's."""
+def test_release_opens_the_task(bob, task, sql):
+    """A released task is open and has no assignee."""
     task_id = task()
     bob.post("/tasks/claim")
     assert bob.post(f"/tasks/{task_id}/release").json["status"] == "open"
@@ -118,23 +118,23 @@ def test_release_gives_the_task_back(bob, task, sql):
 
 
 def test_released_task_can_be_claimed_by_another(ada, bob, task):
-    """What one gave back another may take."""
+    """Another user can claim a released task."""
     task_id = task()
     bob.post("/tasks/claim")
     bob.post(f"/tasks/{task_id}/release")
     assert ada.post("/tasks/claim").json["assignee_id"] == ada.id
 
 
-def test_complete_keeps_who_did_it(bob, task, sql):
-    """A finished task stays with whoever finished it."""
+def test_complete_keeps_the_assignee(bob, task, sql):
+    """A completed task keeps its assignee."""
     task_id = task()
     bob.post("/tasks/claim")
     assert bob.post(f"/tasks/{task_id}/complete").json["status"] == "done"
     assert sql("SELECT status, assignee_id FROM task") == [("done", bob.id)]
 
 
-def test_finished_task_is_not_claimed_again(ada, bob, task):
-    """What is done is done."""
+def test_completed_task_is_not_claimed_again(ada, bob, task):
+    """A claim skips a completed task."""
     task_id = task()
     bob.post("/tasks/claim")
     bob.post(f"/tasks/{task_id}/complete")
@@ -142,23 +142,24 @@ def test_finished_task_is_not_claimed_again(ada, bob, task):
 
 
 @pytest.mark.parametrize("act", ["release", "complete"])
-def test_only_the_assignee_lets_go(ada, bob, task, sql, act):
-    """What somebody else holds one can neither release nor complete."""
+def test_only_the_assignee_ends_a_claim(ada, bob, task, sql, act):
+    """Only the assignee of a task can release or complete it."""
     task_id = task()
     bob.post("/tasks/claim")
     response = ada.post(f"/tasks/{task_id}/{act}")
-    assert (response.status_code, response.json["detail"]) == (409, "You do not hold this task.")
+    assert response.status_code == 409
+    assert response.json["detail"] == "You have not claimed this task."
     assert sql("SELECT status, assignee_id FROM task") == [("claimed", bob.id)]
 
 
-def test_complete_what_nobody_claimed(bob, task, sql):
-    """An open task has to be claimed first."""
+def test_complete_an_open_task_is_refused(bob, task, sql):
+    """A user must claim a task before completing it."""
     assert bob.post(f"/tasks/{task()}/complete").status_code == 409
     assert sql("SELECT status FROM task") == [("open",)]
 
 
 def test_release_and_complete_at_once(bob, task, sql):
-    """Of a release and a completion at once exactly one counts, and the row agrees with it."""
+    """If a release and a completion arrive at the same time, exactly one succeeds."""
     task_id = task()
     bob.post("/tasks/claim")
     with ThreadPoolExecutor(2) as threads:

@@ -1,4 +1,4 @@
-"""The service from the command line, and how it is made."""
+"""The command line, and how the service finds its database."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def environment(pg):
-    """Give the environment of a command that works on this test's database."""
+    """The environment variables of a command that uses this test's database."""
     return {**os.environ, "DATABASE_URL": pg.url, "PYTHONUNBUFFERED": "1"}
 
 
 def test_migrate_an_empty_database(app, sql):
-    """The command applies the migrations and says which."""
+    """The command applies all migrations and prints their names."""
     sql("DROP SCHEMA public CASCADE")
     sql("CREATE SCHEMA public")
     result = app.test_cli_runner().invoke(args=["migrate"])
@@ -37,12 +37,12 @@ def test_migrate_an_empty_database(app, sql):
 
 @pytest.mark.usefixtures("pg")
 def test_migrate_a_current_database(app):
-    """On a current database the command says that there is nothing to do."""
+    """The command prints "nothing to apply" on a current database."""
     assert app.test_cli_runner().invoke(args=["migrate"]).output == "nothing to apply\n"
 
 
 def test_migrate_from_the_shell(environment, sql):
-    """The command works in a process of its own, with the URL from the environment."""
+    """The command reads the URL from the environment of its own process."""
     sql("DROP SCHEMA public CASCADE")
     sql("CREATE SCHEMA public")
     subprocess.run([*FLASK, "migrate"], env=environment, cwd=ROOT, check=True, capture_output=True)
@@ -51,7 +51,7 @@ def test_migrate_from_the_shell(environment, sql):
 
 @pytest.mark.usefixtures("ada")
 def test_run_from_the_shell(environment):
-    """The server answers with what is in the database."""
+    """The development server answers with a row of the database."""
     command = [*FLASK, "run", "--port", "0"]
     with subprocess.Popen(
         command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
@@ -66,8 +66,8 @@ def test_run_from_the_shell(environment):
             server.kill()
 
 
-def test_missing_url_is_said_without_a_traceback(environment, sql):
-    """Without a DATABASE_URL the command says what to set, and leaves the database alone."""
+def test_missing_url_is_an_error_without_a_traceback(environment, sql):
+    """Without DATABASE_URL, the command prints an error and changes nothing."""
     sql("DELETE FROM migratehistory WHERE name = '007_audit'")
     del environment["DATABASE_URL"]
     result = subprocess.run(
@@ -80,7 +80,7 @@ def test_missing_url_is_said_without_a_traceback(environment, sql):
 
 
 def test_url_from_the_environment(ada, pg, monkeypatch):
-    """A service made without a configuration takes the URL from the environment."""
+    """Without a configuration, the service reads the URL from the environment."""
     monkeypatch.setenv("DATABASE_URL", pg.url)
     service = create_app()
     response = service.test_client().get("/users/1", headers={"X-User-Id": str(ada.id)})
@@ -88,25 +88,25 @@ def test_url_from_the_environment(ada, pg, monkeypatch):
 
 
 def test_url_from_the_configuration_wins(ada, pg, monkeypatch):
-    """The configuration goes before the environment."""
+    """The URL in the configuration overrides the URL in the environment."""
     monkeypatch.setenv("DATABASE_URL", "postgresql://nowhere.invalid/none")
     service = create_app({"DATABASE_URL": pg.url})
     response = service.test_client().get("/users/1", headers={"X-User-Id": str(ada.id)})
     assert response.status_code == 200
 
 
-def test_service_is_not_made_without_a_url(client, monkeypatch):
-    """Without a URL the error says what to set, and the service made before goes on."""
+def test_no_url_is_an_error(client, monkeypatch):
+    """Without a URL, create_app raises an error, and the first service still works."""
     monkeypatch.delenv("DATABASE_URL", raising=False)
     with pytest.raises(
-        DatabaseURLError, match="Set it in the environment, or give it to create_app"
+        DatabaseURLError, match="Set it in the environment or pass it to create_app"
     ):
         create_app()
     assert client.post("/users/create", json={"email": "a@b.cd", "name": "A"}).status_code == 200
 
 
-def test_service_is_not_made_with_another_kind_of_url(client):
-    """A URL that is not PostgreSQL's is refused, without repeating the password in it."""
+def test_url_of_another_database_is_an_error(client):
+    """A URL of another kind is an error, whose text does not contain the password."""
     with pytest.raises(DatabaseURLError) as raised:
         create_app({"DATABASE_URL": "mysql://root:secret@localhost/shop"})
     assert "secret" not in str(raised.value)

@@ -1,4 +1,4 @@
-"""The database: a connection a request, transactions that other connections see whole."""
+"""The database: the connection of a request, and transactions on several connections."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from app.models import Role, User
 
 
 def test_request_leaves_no_connection(ada, sql):
-    """After a request its connection is closed, here and on the server."""
+    """After a request, its connection is closed, on the server too."""
     backends = "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
     before = set(sql(backends))
     assert ada.get("/users").status_code == 200
     assert database.is_closed()
-    # The server notices a moment later than the client.
+    # The server closes its side a moment after the client.
     deadline = time.monotonic() + 5
     while set(sql(backends)) - before:
         assert time.monotonic() < deadline, "a connection is still open"
 
 
 def test_refused_request_leaves_no_connection(ada):
-    """An error answer closes the connection too."""
+    """After an error answer, the connection of the request is closed."""
     assert ada.get("/users/2").status_code == 404
     assert database.is_closed()
 
 
 def test_failed_request_leaves_no_connection(client, sql):
-    """Not even an exception in the middle of a transaction keeps the connection."""
+    """After an exception in a transaction, the connection of the request is closed."""
     sql("DROP TABLE user_role")
     with pytest.raises(Exception, match="user_role"):
         client.post("/users/create", json={"email": "ada@example.com", "name": "Ada"})
@@ -42,20 +42,20 @@ def test_failed_request_leaves_no_connection(client, sql):
 
 
 def test_query_outside_a_request_is_refused(ada):
-    """A query without a connection fails, rather than open one that nobody closes."""
+    """Without a connection, a query raises an error and opens none."""
     with pytest.raises(InterfaceError):
         User.get_by_id(ada.id)
 
 
 def test_models_see_what_a_request_committed(client):
-    """With a connection of one's own the models read what the service wrote."""
+    """Outside a request, the models read what the service committed."""
     client.post("/users/create", json={"email": "ada@example.com", "name": "ada"})
     with database.connection_context():
         assert [user.name for user in User.select()] == ["ada"]
 
 
-def test_request_sees_what_another_connection_committed(ada, pg):
-    """A request sees another connection's row once it is committed, and not before."""
+def test_request_sees_only_committed_rows(ada, pg):
+    """A request sees another connection's row only after that connection commits."""
     with closing(pg.connect()) as other:
         other.cursor().execute(
             """INSERT INTO "user" (email, name) VALUES ('b@example.com', 'bob')"""
@@ -66,7 +66,7 @@ def test_request_sees_what_another_connection_committed(ada, pg):
 
 
 def test_two_connections_see_each_others_commits(pg):
-    """What one connection commits another sees, both ways."""
+    """Each of two connections sees what the other one committed."""
     with closing(pg.connect()) as one, closing(pg.connect()) as two:
         for writer, reader, name in [(one, two, "red"), (two, one, "blue")]:
             writer.cursor().execute("INSERT INTO tag (name) VALUES (%s)", (name,))
@@ -78,7 +78,7 @@ def test_two_connections_see_each_others_commits(pg):
 
 
 def test_sign_up_waits_for_another_transaction_and_loses(client, pg, sql, until_blocked):
-    """An address that another transaction is just taking is taken once it commits: 409."""
+    """A sign-up answers 409 if another transaction commits the same address first."""
     body = {"email": "ada@example.com", "name": "Ada"}
     with ThreadPoolExecutor(1) as threads, closing(pg.connect()) as other:
         other.cursor().execute(
@@ -93,7 +93,7 @@ def test_sign_up_waits_for_another_transaction_and_loses(client, pg, sql, until_
 
 
 def test_sign_up_waits_for_another_transaction_and_wins(client, pg, sql, until_blocked):
-    """An address that another transaction was taking is free once it rolls back."""
+    """A sign-up succeeds if another transaction with the same address rolls back."""
     body = {"email": "ada@example.com", "name": "Ada"}
     with ThreadPoolExecutor(1) as threads, closing(pg.connect()) as other:
         other.cursor().execute(
@@ -107,7 +107,7 @@ def test_sign_up_waits_for_another_transaction_and_wins(client, pg, sql, until_b
 
 
 def test_unique_violation_between_two_transactions(pg, until_blocked):
-    """Of two open transactions with one name the second fails when the first commits."""
+    """The second of two inserts with one name fails when the first commits."""
     insert = "INSERT INTO role (name) VALUES ('auditor')"
     with (
         ThreadPoolExecutor(1) as threads,
@@ -123,19 +123,19 @@ def test_unique_violation_between_two_transactions(pg, until_blocked):
 
 
 def test_four_threads_sign_up_with_one_address(app, client, sql):
-    """Of four sign-ups at once with one address one succeeds, and leaves one role."""
+    """Only one of four sign-ups with the same address succeeds."""
     body = {"email": "ada@example.com", "name": "Ada"}
     with ThreadPoolExecutor(4) as threads:
-        sent = [
+        sign_ups = [
             threads.submit(app.test_client().post, "/users/create", json=body) for _ in range(4)
         ]
-    assert sorted(response.result().status_code for response in sent) == [200, 409, 409, 409]
+    assert sorted(response.result().status_code for response in sign_ups) == [200, 409, 409, 409]
     assert sql("SELECT count(*) FROM user_role") == [(1,)]
     assert client.get("/users").status_code == 401
 
 
 def test_times_are_in_utc(ada):
-    """The service's sessions are in UTC, whatever the server's zone."""
+    """The service reads times in UTC."""
     with database.connection_context():
         assert User.get_by_id(ada.id).created_at.utcoffset().total_seconds() == 0
         assert database.execute_sql("SHOW TimeZone").fetchone() == ("UTC",)
@@ -143,7 +143,7 @@ def test_times_are_in_utc(ada):
 
 @pytest.mark.usefixtures("client")
 def test_nested_transaction_rolls_back_alone(sql):
-    """An inner transaction that fails leaves what the outer one did before it."""
+    """The rollback of an inner transaction keeps the changes of the outer one."""
     with database.connection_context(), database.atomic():
         Role.create(name="auditor")
         with database.atomic() as inner:

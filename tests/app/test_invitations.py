@@ -1,4 +1,4 @@
-"""Invitations: tokens that let somebody into a team, for a while and once."""
+"""Invitations: the owner of a team sends a token, and a user accepts it before it expires."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 @pytest.fixture
 def invite(ada, crew):
-    """Give a function that has ada invite somebody to her crew, and gives the token."""
+    """A function that sends an invitation as ada, and returns its token."""
 
     def invite(email: str = "cy@example.com") -> str:
         return ada.post(f"/teams/{crew}/invitations", {"email": email}).json["token"]
@@ -21,13 +21,13 @@ def invite(ada, crew):
 
 @pytest.fixture
 def cy(person):
-    """Give somebody who is not in the crew."""
+    """A user who is not in the crew."""
     return person("cy")
 
 
 @pytest.fixture
 def expire(sql):
-    """Give a function that lets all invitations have expired a second ago."""
+    """A function that makes all invitations expire."""
 
     def expire() -> None:
         sql(
@@ -38,27 +38,27 @@ def expire(sql):
     return expire
 
 
-def test_invite_somebody_without_an_account(ada, crew, sql):
-    """Anybody with an address can be invited; the invitation begins unaccepted."""
+def test_invite_an_address_without_an_account(ada, crew, sql):
+    """An owner can invite an address without an account."""
     response = ada.post(f"/teams/{crew}/invitations", {"email": "new@example.com"})
     assert response.status_code == 201
     assert sql("SELECT email, accepted_at FROM invitation") == [("new@example.com", None)]
 
 
-def test_token_is_what_the_owner_is_told(ada, crew, sql):
-    """The token in the answer is the one in the database."""
+def test_answer_contains_the_token(ada, crew, sql):
+    """The answer contains the token that the database stores."""
     token = ada.post(f"/teams/{crew}/invitations", {"email": "new@example.com"}).json["token"]
     assert sql("SELECT token FROM invitation") == [(token,)]
 
 
 def test_tokens_differ(invite, sql):
-    """Each invitation has a token of its own."""
+    """Two invitations have different tokens."""
     invite("cy@example.com")
     invite("di@example.com")
     assert sql("SELECT count(DISTINCT token) FROM invitation") == [(2,)]
 
 
-def test_invitation_lasts_three_days_unless_said(invite, sql):
+def test_invitation_lasts_three_days_by_default(invite, sql):
     """An invitation expires after 72 hours by default."""
     invite()
     [(expires_at,)] = sql("SELECT expires_at FROM invitation")
@@ -66,8 +66,8 @@ def test_invitation_lasts_three_days_unless_said(invite, sql):
     assert timedelta(hours=71, minutes=59) < remaining <= timedelta(hours=72)
 
 
-def test_invitation_lasts_as_long_as_said(ada, crew, sql):
-    """The owner may say for how many hours an invitation holds."""
+def test_invitation_lasts_as_long_as_requested(ada, crew, sql):
+    """The owner can choose after how many hours the invitation expires."""
     ada.post(f"/teams/{crew}/invitations", {"email": "cy@example.com", "hours": 1})
     [(expires_at,)] = sql("SELECT expires_at FROM invitation")
     assert expires_at - datetime.now(timezone.utc) <= timedelta(hours=1)
@@ -75,21 +75,21 @@ def test_invitation_lasts_as_long_as_said(ada, crew, sql):
 
 @pytest.mark.parametrize("hours", [0, 721])
 def test_invitation_lasts_an_hour_to_a_month(ada, crew, sql, hours):
-    """Less than an hour or more than 30 days is refused."""
+    """An invitation cannot last less than one hour or more than 30 days."""
     response = ada.post(f"/teams/{crew}/invitations", {"email": "cy@example.com", "hours": hours})
     assert (response.status_code, list(response.json["fields"])) == (400, ["hours"])
     assert sql("SELECT count(*) FROM invitation") == [(0,)]
 
 
 def test_invite_is_for_the_owner(bob, crew, sql):
-    """A member cannot invite."""
+    """A member who is not the owner cannot invite."""
     body = {"email": "cy@example.com"}
     assert bob.post(f"/teams/{crew}/invitations", body).status_code == 403
     assert sql("SELECT count(*) FROM invitation") == [(0,)]
 
 
 def test_invite_twice_is_refused(ada, crew, invite, sql):
-    """While an invitation is open there is no second one, in whatever case the address."""
+    """An address cannot have two open invitations to a team, whatever its case."""
     invite("cy@example.com")
     response = ada.post(f"/teams/{crew}/invitations", {"email": "CY@example.com"})
     assert (response.status_code, response.json["fields"]) == (409, {"email": "is taken"})
@@ -97,7 +97,7 @@ def test_invite_twice_is_refused(ada, crew, invite, sql):
 
 
 def test_invite_to_two_teams(ada, invite, team, sql):
-    """The same person can be invited to two teams at once."""
+    """An address can have open invitations to two teams."""
     invite("cy@example.com")
     looms = team(ada, name="Looms")
     assert ada.post(f"/teams/{looms}/invitations", {"email": "cy@example.com"}).status_code == 201
@@ -105,7 +105,7 @@ def test_invite_to_two_teams(ada, invite, team, sql):
 
 
 def test_invite_again_after_expiry(invite, expire, sql):
-    """An invitation that has expired makes way for a new one."""
+    """A new invitation replaces an expired one."""
     first = invite()
     expire()
     second = invite()
@@ -114,7 +114,7 @@ def test_invite_again_after_expiry(invite, expire, sql):
 
 
 def test_accepted_invitation_outlives_its_expiry(cy, invite, expire, sql):
-    """Only open invitations make way for a new one: what was accepted is history."""
+    """A new invitation does not replace an accepted one."""
     cy.post(f"/invitations/{invite()}/accept")
     expire()
     invite()
@@ -122,19 +122,20 @@ def test_accepted_invitation_outlives_its_expiry(cy, invite, expire, sql):
 
 
 def test_accept(cy, invite, crew, sql):
-    """Whoever accepts is a member."""
-    assert cy.post(f"/invitations/{invite()}/accept").json["id"] == crew
+    """A user who accepts an invitation becomes a member."""
+    response = cy.post(f"/invitations/{invite()}/accept")
+    assert (response.status_code, response.json["id"]) == (201, crew)
     assert sql("SELECT count(*) FROM membership WHERE user_id = %s", cy.id) == [(1,)]
 
 
-def test_accept_records_when(cy, invite, sql):
-    """An accepted invitation stays, with the time of it."""
+def test_accept_stores_the_time(cy, invite, sql):
+    """An accepted invitation has the time of its acceptance."""
     cy.post(f"/invitations/{invite()}/accept")
     assert sql("SELECT accepted_at BETWEEN created_at AND now() FROM invitation") == [(True,)]
 
 
-def test_accept_what_has_expired(cy, invite, expire, sql):
-    """An invitation that has expired is gone, and lets nobody in."""
+def test_accept_an_expired_invitation(cy, invite, expire, sql):
+    """An expired invitation answers 410 and adds no member."""
     token = invite()
     expire()
     assert cy.post(f"/invitations/{token}/accept").status_code == 410
@@ -142,14 +143,14 @@ def test_accept_what_has_expired(cy, invite, expire, sql):
 
 
 def test_accept_twice(cy, invite):
-    """A token works once."""
+    """An invitation can be accepted only once."""
     token = invite()
-    assert cy.post(f"/invitations/{token}/accept").status_code == 200
+    assert cy.post(f"/invitations/{token}/accept").status_code == 201
     assert cy.post(f"/invitations/{token}/accept").status_code == 410
 
 
-def test_accept_for_somebody_else_is_forbidden(cy, invite, sql):
-    """The token alone is not enough: the address has to be one's own."""
+def test_accept_another_users_invitation_is_forbidden(cy, invite, sql):
+    """A user with another email address cannot accept an invitation."""
     token = invite("di@example.com")
     assert cy.post(f"/invitations/{token}/accept").status_code == 403
     assert sql("SELECT accepted_at FROM invitation") == [(None,)]
@@ -157,22 +158,22 @@ def test_accept_for_somebody_else_is_forbidden(cy, invite, sql):
 
 def test_accept_with_an_address_in_capitals(cy, invite):
     """The case of the invited address does not matter."""
-    assert cy.post(f"/invitations/{invite('Cy@Example.COM')}/accept").status_code == 200
+    assert cy.post(f"/invitations/{invite('Cy@Example.COM')}/accept").status_code == 201
 
 
 def test_accept_an_unknown_token(cy):
-    """A token that was never given answers 404."""
+    """A token that does not exist answers 404."""
     assert cy.post("/invitations/open-sesame/accept").status_code == 404
 
 
-def test_accept_as_a_member_already(bob, invite, sql, crew):
-    """Whoever is in the team already stays in it once."""
+def test_accept_as_a_member(bob, invite, sql, crew):
+    """A member who accepts an invitation gets 200 and no second membership."""
     assert bob.post(f"/invitations/{invite('bob@example.com')}/accept").status_code == 200
     assert sql("SELECT count(*) FROM membership WHERE team_id = %s", crew) == [(2,)]
 
 
-def test_accepted_invitation_does_not_stand_in_the_way(ada, cy, invite, crew, sql):
-    """Who came, left and is wanted back can be invited again; the history stays."""
+def test_former_member_is_invited_again(ada, cy, invite, crew, sql):
+    """A former member can be invited again; the old invitation stays."""
     cy.post(f"/invitations/{invite()}/accept")
     cy.delete(f"/teams/{crew}/members/{cy.id}")
     assert ada.post(f"/teams/{crew}/invitations", {"email": "cy@example.com"}).status_code == 201
@@ -180,7 +181,7 @@ def test_accepted_invitation_does_not_stand_in_the_way(ada, cy, invite, crew, sq
 
 
 def test_accept_waits_for_another_and_loses(cy, invite, pg, sql, until_blocked):
-    """A token that another transaction is just using up is gone once that commits."""
+    """An acceptance answers 410 if another transaction accepts the invitation first."""
     token = invite()
     with ThreadPoolExecutor(1) as threads, closing(pg.connect()) as other:
         other.cursor().execute("UPDATE invitation SET accepted_at = now()")
@@ -192,14 +193,14 @@ def test_accept_waits_for_another_and_loses(cy, invite, pg, sql, until_blocked):
 
 
 def test_withdraw(ada, cy, crew, invite):
-    """A withdrawn token works no more."""
+    """A withdrawn invitation cannot be accepted."""
     token = invite()
     assert ada.delete(f"/teams/{crew}/invitations/{token}").status_code == 204
     assert cy.post(f"/invitations/{token}/accept").status_code == 404
 
 
-def test_withdraw_what_was_accepted(ada, cy, crew, invite, sql):
-    """What has been accepted cannot be withdrawn."""
+def test_withdraw_an_accepted_invitation(ada, cy, crew, invite, sql):
+    """An accepted invitation cannot be withdrawn."""
     token = invite()
     cy.post(f"/invitations/{token}/accept")
     assert ada.delete(f"/teams/{crew}/invitations/{token}").status_code == 404
@@ -207,7 +208,7 @@ def test_withdraw_what_was_accepted(ada, cy, crew, invite, sql):
 
 
 def test_withdraw_through_another_team(ada, invite, team, sql):
-    """An invitation belongs to one team and is not found under another of the same owner."""
+    """An invitation is not found under another team of the same owner."""
     token = invite()
     assert ada.delete(f"/teams/{team(ada, name='Looms')}/invitations/{token}").status_code == 404
     assert sql("SELECT token FROM invitation") == [(token,)]

@@ -1,4 +1,4 @@
-"""The migrations turn an empty database into a current one, step by step and back."""
+"""The migrations: forward from an empty database, and back."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAMES = [
 
 @pytest.fixture
 def router(pg):
-    """Give what applies the migrations to this database, on a connection of its own."""
+    """A router that applies the migrations to this database, on its own connection."""
     database = PostgresqlDatabase(pg.url)
     with database.connection_context():
         yield Router(database, migrate_dir=MIGRATIONS)
@@ -29,14 +29,14 @@ def router(pg):
 
 @pytest.fixture
 def empty(sql):
-    """Empty the database, tables and all."""
+    """Drop all tables of the database."""
     sql("DROP SCHEMA public CASCADE")
     sql("CREATE SCHEMA public")
 
 
 @pytest.fixture
 def tables(sql):
-    """Give a function that names the tables there are."""
+    """A function that returns the names of all tables."""
 
     def tables() -> list[str]:
         rows = sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
@@ -46,12 +46,12 @@ def tables(sql):
 
 
 def test_template_is_current(router):
-    """A test's database has all migrations, in their order, and none to go."""
+    """The database of a test has all migrations, in order."""
     assert (router.done, list(router.diff)) == (NAMES, [])
 
 
 def test_tables_of_a_current_database(tables):
-    """There are the product's eleven tables, and the migrations' own."""
+    """A current database has eleven tables of the app and one of peewee-migrate."""
     assert tables() == [
         "audit_entry",
         "comment",
@@ -70,15 +70,15 @@ def test_tables_of_a_current_database(tables):
 
 @pytest.mark.usefixtures("empty")
 def test_empty_database_becomes_current(router, tables):
-    """From nothing all seven migrations are applied."""
+    """An empty database gets all seven migrations."""
     assert tables() == []
     assert router.run() == NAMES
     assert len(tables()) == 12
 
 
 @pytest.mark.usefixtures("empty")
-def test_stop_halfway_and_go_on(router, tables, sql):
-    """A database may stop at any migration; the next run goes on from there."""
+def test_stop_and_continue(router, tables, sql):
+    """If the migrations stop halfway, the next run applies the rest."""
     assert router.run("002_teams") == NAMES[:2]
     assert tables() == ["membership", "migratehistory", "role", "team", "user", "user_role"]
     sql("""INSERT INTO "user" (email, name) VALUES ('ada@example.com', 'Ada')""")
@@ -87,28 +87,28 @@ def test_stop_halfway_and_go_on(router, tables, sql):
 
 
 def test_run_on_a_current_database_does_nothing(router, sql):
-    """Running again applies nothing, and seeds nothing twice."""
+    """A second run applies nothing, and inserts no role twice."""
     assert router.run() == []
     assert sql("SELECT count(*) FROM role") == [(2,)]
 
 
 def test_rollback_of_everything(router, tables):
-    """Rolled back one by one, the migrations leave only their own table."""
+    """The rollback of all migrations leaves only the table of peewee-migrate."""
     for _ in NAMES:
         router.rollback()
     assert tables() == ["migratehistory"]
 
 
 def test_rollback_of_the_last_keeps_the_data(router, task, sql):
-    """Taking the audit trail away leaves the tasks alone, and they can still change."""
+    """After the rollback of the audit trail, tasks stay and can change."""
     task("Oil")
     router.rollback()
     sql("UPDATE task SET title = 'Grease'")
     assert sql("SELECT title FROM task") == [("Grease",)]
 
 
-def test_search_is_added_to_tasks_that_are_there(router, task, sql):
-    """The migration that adds search makes the tasks from before it searchable."""
+def test_search_is_added_to_existing_tasks(router, task, sql):
+    """The search migration makes existing tasks searchable."""
     task("Oil the engine")
     router.rollback()
     router.rollback()
@@ -122,8 +122,8 @@ def test_search_is_added_to_tasks_that_are_there(router, task, sql):
     ("index", "method"),
     [("task_search", "gin"), ("task_open", "btree"), ("user_email_key", "btree")],
 )
-def test_index_is_there(sql, index, method):
-    """The indexes that the service relies on are there, of their kind."""
+def test_index_exists(sql, index, method):
+    """Each index that the service needs exists, with its method."""
     rows = sql(
         "SELECT amname FROM pg_class JOIN pg_am ON pg_am.oid = relam WHERE relname = %s", index
     )
@@ -131,13 +131,13 @@ def test_index_is_there(sql, index, method):
 
 
 def test_audited_tables(sql):
-    """Exactly three tables leave a trail."""
+    """Exactly three tables have an audit trigger."""
     rows = sql("SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname = 'audit' ORDER BY 1")
     assert rows == [('"user"',), ("task",), ("team",)]
 
 
 def test_cascades_are_indexed(sql):
-    """No cascade has to scan a table for the rows that go along."""
+    """Every foreign key with ON DELETE CASCADE has an index."""
     rows = sql(
         "SELECT conrelid::regclass::text, conname FROM pg_constraint"
         " WHERE contype = 'f' AND confdeltype = 'c' AND NOT EXISTS ("

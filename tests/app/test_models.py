@@ -1,4 +1,4 @@
-"""The tables keep their promises, whoever writes to them."""
+"""The models, and the constraints of their tables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.db import database
 
 @pytest.mark.usefixtures("client")
 def test_every_model_reads_its_table():
-    """Each model's columns are the table's, on a database where only roles have rows."""
+    """Each model can select all its columns; only the table of roles has rows."""
     tables = [model for model in models.Base.__subclasses__() if model is not models.Role]
     with database.connection_context():
         assert [list(model.select()) for model in tables] == [[]] * 10
@@ -22,54 +22,54 @@ def test_every_model_reads_its_table():
 
 
 def test_user_holds_a_role_once(ada, sql):
-    """The same role cannot be granted twice."""
+    """A user cannot hold the same role twice."""
     with pytest.raises(errors.UniqueViolation):
         sql("INSERT INTO user_role (user_id, role_id) VALUES (%s, 1)", ada.id)
 
 
 def test_user_role_needs_a_user(sql):
-    """A role is held by somebody."""
+    """A role cannot be granted to a user who does not exist."""
     with pytest.raises(errors.ForeignKeyViolation):
         sql("INSERT INTO user_role (user_id, role_id) VALUES (1, 1)")
 
 
 def test_user_needs_an_address(sql):
-    """An account without an address is refused by the table too."""
+    """The table rejects a user without a valid email address."""
     with pytest.raises(errors.CheckViolation, match="user_email_check"):
         sql("""INSERT INTO "user" (email, name) VALUES ('ada', 'Ada')""")
 
 
-def test_open_task_is_nobodys(task, bob, sql):
-    """A task cannot be open and somebody's at once."""
+def test_open_task_has_no_assignee(task, bob, sql):
+    """An open task cannot have an assignee."""
     task()
     with pytest.raises(errors.CheckViolation, match="task_assignee_check"):
         sql("UPDATE task SET assignee_id = %s", bob.id)
 
 
-def test_claimed_task_is_somebodys(task, sql):
-    """A task cannot be claimed by nobody."""
+def test_claimed_task_has_an_assignee(task, sql):
+    """A claimed task must have an assignee."""
     task()
     with pytest.raises(errors.CheckViolation, match="task_assignee_check"):
         sql("UPDATE task SET status = 'claimed'")
 
 
 def test_task_has_a_known_status(task, bob, sql):
-    """A status outside the three is refused."""
+    """The table rejects an unknown status."""
     task()
     with pytest.raises(errors.CheckViolation, match="task_status_check"):
         sql("UPDATE task SET status = 'lost', assignee_id = %s", bob.id)
 
 
 def test_assignee_cannot_be_deleted(task, bob, sql):
-    """Whoever holds a task stays, as no cascade would tell the team."""
+    """A user who is the assignee of a task cannot be deleted."""
     task()
     bob.post("/tasks/claim")
     with pytest.raises(errors.ForeignKeyViolation, match="task_assignee_id_fkey"):
         sql('DELETE FROM "user" WHERE id = %s', bob.id)
 
 
-def test_invitation_expires_after_it_was_made(crew, sql):
-    """An invitation cannot be born expired."""
+def test_invitation_expires_after_its_creation(crew, sql):
+    """An invitation must expire later than it was created."""
     with pytest.raises(errors.CheckViolation, match="invitation_check"):
         sql(
             "INSERT INTO invitation (team_id, email, token, expires_at)"
@@ -79,7 +79,7 @@ def test_invitation_expires_after_it_was_made(crew, sql):
 
 
 def test_short_token_is_refused(crew, sql):
-    """A token that could be guessed is refused."""
+    """The table rejects a token that is short enough to guess."""
     with pytest.raises(errors.CheckViolation, match="invitation_token_check"):
         sql(
             "INSERT INTO invitation (team_id, email, token, expires_at)"
@@ -89,27 +89,27 @@ def test_short_token_is_refused(crew, sql):
 
 
 def test_tag_is_in_lower_case(sql):
-    """Two tags cannot differ by case alone."""
+    """The table rejects a tag with capital letters."""
     with pytest.raises(errors.CheckViolation, match="tag_name_check"):
         sql("INSERT INTO tag (name) VALUES ('Dirty')")
 
 
-def test_ids_are_the_databases(sql):
-    """An id of one's own choice is refused."""
+def test_insert_with_an_id_is_refused(sql):
+    """Only the database chooses the id of a row."""
     with pytest.raises(errors.GeneratedAlways):
         sql("INSERT INTO tag (id, name) VALUES (7, 'dirty')")
 
 
-def test_search_vector_is_the_databases(task, sql):
-    """Nobody writes the search vector by hand."""
+def test_search_vector_cannot_be_updated(task, sql):
+    """Only the database writes the search vector."""
     task()
-    # To PostgreSQL 13 it is an error of syntax.
+    # PostgreSQL 13 reports a syntax error.
     with pytest.raises((errors.GeneratedAlways, errors.SyntaxError), match="generated column"):
         sql("UPDATE task SET search = to_tsvector('english', 'other')")
 
 
 def test_failed_insert_uses_up_an_id(sql):
-    """An id that a refused row was to have is not given again, so ids have gaps."""
+    """An insert that fails uses up an id, so ids can have gaps."""
     with pytest.raises(errors.CheckViolation):
         sql("INSERT INTO tag (name) VALUES ('')")
     assert sql("INSERT INTO tag (name) VALUES ('dirty') RETURNING id") == [(2,)]

@@ -1,4 +1,4 @@
-"""Keyset pagination: a page begins after the last row seen."""
+"""Keyset pagination: each page starts after the last row of the page before it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture
 def comments(ada, task, sql):
-    """Give a function that adds comments to one task, and gives the address of their list."""
+    """A function that inserts comments on one task, and returns the path of their list."""
     task_id = task()
 
     def add(*bodies: str) -> str:
@@ -19,41 +19,41 @@ def comments(ada, task, sql):
 
 
 def bodies(page: dict) -> list[str]:
-    """Give what the comments of a page say."""
+    """Return the texts of the comments on a page."""
     return [row["body"] for row in page["items"]]
 
 
 def test_first_page(ada, comments):
-    """A first page has as many rows as asked for, and says where the next begins."""
+    """The first page has as many rows as requested, and the cursor of the next page."""
     page = ada.get(comments("a", "b", "c"), limit=2).json
     assert bodies(page) == ["a", "b"]
     assert page["next"] == "2"
 
 
 def test_last_page(ada, comments):
-    """The last page has what is left, and no next."""
+    """The last page has the remaining rows and no cursor."""
     page = ada.get(comments("a", "b", "c"), limit=2, after="2").json
     assert (bodies(page), page["next"]) == (["c"], None)
 
 
 def test_full_last_page(ada, comments):
-    """When the rows fill the last page exactly there is no empty one after it."""
+    """A last page that is full has no cursor."""
     assert ada.get(comments("a", "b"), limit=2).json["next"] is None
 
 
 def test_page_after_the_end(ada, comments):
-    """Beyond the last row there is an empty page."""
+    """A page after the last row is empty."""
     assert ada.get(comments("a"), after="1000").json == {"items": [], "next": None}
 
 
-def test_page_has_20_rows_unless_said(ada, comments):
-    """The default limit is 20."""
+def test_page_has_20_rows_by_default(ada, comments):
+    """A page has 20 rows by default."""
     page = ada.get(comments(*(str(number) for number in range(21)))).json
     assert (len(page["items"]), page["next"]) == (20, "20")
 
 
-def test_row_added_before_the_page_shifts_nothing(root, person):
-    """What is deleted before the page does not make a row be skipped, as an offset would."""
+def test_deletion_before_the_page_skips_no_row(root, person):
+    """The next page skips no row if a row before it is deleted."""
     people = [person(name) for name in ("ada", "bob", "cy")]
     page = root.get("/users", limit=2).json
     assert [row["name"] for row in page["items"]] == ["root", "ada"]
@@ -63,7 +63,7 @@ def test_row_added_before_the_page_shifts_nothing(root, person):
 
 
 def test_row_added_meanwhile_is_on_a_later_page(ada, comments):
-    """A row that came after the first page was read is found by going on."""
+    """A row inserted after the first page was read is on a later page."""
     path = comments("a", "b", "c")
     following = ada.get(path, limit=2).json["next"]
     comments("d")
@@ -71,7 +71,7 @@ def test_row_added_meanwhile_is_on_a_later_page(ada, comments):
 
 
 def test_page_boundary_among_equals(ada, crew, task):
-    """A boundary between tasks of one priority neither skips nor repeats one."""
+    """A page that ends between tasks of one priority skips and repeats none."""
     for title in ("a", "b", "c", "d"):
         task(title, priority=3)
     task("first", priority=1)
@@ -83,7 +83,7 @@ def test_page_boundary_among_equals(ada, crew, task):
 
 
 def test_page_keeps_its_filter(ada, crew, task):
-    """Going on in a filtered list gives only what passes the filter."""
+    """The next page of a filtered list has only rows that match the filter."""
     for title in ("a", "b", "c"):
         task(title)
     ada.post("/tasks/claim")
@@ -95,22 +95,22 @@ def test_page_keeps_its_filter(ada, crew, task):
 
 @pytest.mark.parametrize("limit", [0, -1, 101, "many"])
 def test_limit_is_from_1_to_100(ada, limit):
-    """Another limit is refused with the field."""
+    """A limit below 1 or above 100 is rejected."""
     response = ada.get("/users", limit=limit)
     assert (response.status_code, list(response.json["fields"])) == (400, ["limit"])
 
 
 @pytest.mark.parametrize("after", ["x", "1'", "-1", "1-", ""])
-def test_cursor_that_is_none_is_refused(ada, after):
-    """What no page ever gave as its next is refused with the field."""
+def test_invalid_cursor_is_refused(ada, after):
+    """A cursor that is not a list of numbers is rejected."""
     response = ada.get("/users", after=after)
     assert (response.status_code, list(response.json["fields"])) == (400, ["after"])
 
 
 def test_cursor_of_another_list_is_refused(ada):
-    """A task list's cursor, of two numbers, means nothing in a list of users."""
+    """A list of users rejects the cursor of a list of tasks."""
     response = ada.get("/users", after="3-2")
     assert (response.status_code, response.json["fields"]) == (
         400,
-        {"after": "is not from this list"},
+        {"after": "does not come from this list"},
     )

@@ -1,4 +1,4 @@
-"""Signing up, looking people up, leaving."""
+"""Users: create, list, rename and delete accounts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 
 def test_create_user_post_creates_user_and_assigns_default_role(client, sql):
-    """Signing up makes one user, who holds the role basic."""
+    """A sign-up creates one user, who holds the role basic."""
     assert sql('SELECT count(*) FROM "user"') == [(0,)]
     assert sql("SELECT count(*) FROM user_role") == [(0,)]
 
@@ -21,27 +21,27 @@ def test_create_user_post_creates_user_and_assigns_default_role(client, sql):
 
 
 def test_sign_up_answers_with_the_user(client):
-    """Signing up answers with what others may see, the role included."""
+    """A sign-up answers with the user and its roles."""
     user = client.post("/users/create", json={"email": "ada@example.com", "name": "Ada"}).json
     assert (user["id"], user["email"], user["name"]) == (1, "ada@example.com", "Ada")
     assert user["roles"] == ["basic"]
 
 
-def test_sign_up_records_when(client, sql):
-    """The time of signing up has a zone and is now."""
+def test_sign_up_stores_the_time(client, sql):
+    """A sign-up stores the current time with its time zone."""
     client.post("/users/create", json={"email": "ada@example.com", "name": "Ada"})
     [(created_at,)] = sql('SELECT created_at FROM "user"')
     assert abs(datetime.now(timezone.utc) - created_at) < timedelta(seconds=30)
 
 
 def test_sign_up_strips_blanks(client, sql):
-    """Blanks around the address and the name are not kept."""
+    """A sign-up removes blanks around the email address and the name."""
     client.post("/users/create", json={"email": " ada@example.com ", "name": "  Ada L. "})
     assert sql('SELECT email, name FROM "user"') == [("ada@example.com", "Ada L.")]
 
 
 def test_second_sign_up_gets_another_id(client):
-    """Ids count up from one in a pristine database."""
+    """In a pristine database, the ids of users start at 1."""
     ids = [
         client.post("/users/create", json={"email": f"{name}@example.com", "name": name}).json["id"]
         for name in ("ada", "bob", "cy")
@@ -50,7 +50,7 @@ def test_second_sign_up_gets_another_id(client):
 
 
 def test_sign_up_with_a_taken_address_is_refused(client, sql):
-    """An address has one account: 409, and nothing is added."""
+    """An email address can have only one account."""
     body = {"email": "ada@example.com", "name": "Ada"}
     client.post("/users/create", json=body)
     response = client.post("/users/create", json=body)
@@ -60,22 +60,22 @@ def test_sign_up_with_a_taken_address_is_refused(client, sql):
 
 
 def test_addresses_differ_by_more_than_case(client):
-    """The same address in capitals is taken too."""
+    """An email address in capital letters is the same address."""
     client.post("/users/create", json={"email": "ada@example.com", "name": "Ada"})
     response = client.post("/users/create", json={"email": "ADA@Example.com", "name": "Ada"})
     assert response.status_code == 409
 
 
-def test_same_name_twice_is_fine(client, sql):
-    """Two people may have one name."""
+def test_two_users_may_have_the_same_name(client, sql):
+    """Two users can have the same name."""
     for address in ("a@example.com", "b@example.com"):
         client.post("/users/create", json={"email": address, "name": "Kim"})
     assert sql('SELECT count(*) FROM "user" WHERE name = %s', "Kim") == [(2,)]
 
 
 @pytest.mark.parametrize("address", ["", "ada", "ada@", "@example.com", "a b@example.com", "a@b"])
-def test_sign_up_with_a_bad_address_is_refused(client, sql, address):
-    """What is no address answers 400 with the field, and nobody is added."""
+def test_sign_up_with_an_invalid_address_is_refused(client, sql, address):
+    """An invalid email address answers 400 and creates no user."""
     response = client.post("/users/create", json={"email": address, "name": "Ada"})
     assert response.status_code == 400
     assert list(response.json["fields"]) == ["email"]
@@ -83,14 +83,14 @@ def test_sign_up_with_a_bad_address_is_refused(client, sql, address):
 
 
 def test_sign_up_with_a_blank_name_is_refused(client, sql):
-    """A name of blanks is none."""
+    """A name that consists of blanks is rejected."""
     response = client.post("/users/create", json={"email": "ada@example.com", "name": "   "})
     assert list(response.json["fields"]) == ["name"]
     assert sql('SELECT count(*) FROM "user"') == [(0,)]
 
 
-def test_name_may_have_80_characters_but_no_more(client, sql):
-    """The longest name has 80 characters."""
+def test_name_has_at_most_80_characters(client, sql):
+    """A name of 80 characters is accepted; a longer one is rejected."""
     longest = client.post("/users/create", json={"email": "a@example.com", "name": "x" * 80})
     longer = client.post("/users/create", json={"email": "b@example.com", "name": "x" * 81})
     assert (longest.status_code, longer.status_code) == (200, 400)
@@ -98,13 +98,13 @@ def test_name_may_have_80_characters_but_no_more(client, sql):
 
 
 def test_name_in_any_script_is_kept(client, sql):
-    """Names outside ASCII come back as they were."""
+    """A name with characters outside ASCII is stored as it is."""
     client.post("/users/create", json={"email": "li@example.com", "name": "李 Ñandú 🐑"})
     assert sql('SELECT name FROM "user"') == [("李 Ñandú 🐑",)]
 
 
 def test_sign_up_without_the_basic_role_leaves_nothing(client, sql):
-    """A sign-up that fails half-way is rolled back as a whole."""
+    """A sign-up that fails after its first insert leaves no row."""
     sql("DELETE FROM role WHERE name = 'basic'")
     with pytest.raises(Exception, match="does not exist"):
         client.post("/users/create", json={"email": "ada@example.com", "name": "Ada"})
@@ -113,77 +113,78 @@ def test_sign_up_without_the_basic_role_leaves_nothing(client, sql):
 
 
 def test_show_user(ada, bob):
-    """Anybody with an account can look anybody up."""
+    """A user can read another user."""
     response = ada.get(f"/users/{bob.id}")
     assert response.status_code == 200
     assert response.json["email"] == "bob@example.com"
 
 
-def test_show_user_who_is_not_there(ada):
-    """An id that nobody has answers 404."""
+def test_show_a_missing_user(ada):
+    """A user who does not exist answers 404."""
     assert ada.get("/users/999").status_code == 404
 
 
 def test_show_user_with_an_id_beyond_bigint(ada):
-    """An id that no row could have answers 404 as well."""
+    """An id that is too large for a bigint answers 404."""
     assert ada.get("/users/99999999999999999999999").status_code == 404
 
 
 def test_list_users_in_the_order_they_signed_up(person):
-    """The list begins with whoever came first."""
+    """Users are listed in the order in which they signed up."""
     ada, *_ = [person(name) for name in ("ada", "cy", "bob")]
     names = [user["name"] for user in ada.get("/users").json["items"]]
     assert names == ["ada", "cy", "bob"]
 
 
 def test_rename_oneself(ada, sql):
-    """A user may change their own name."""
+    """A user can change their own name."""
     response = ada.patch(f"/users/{ada.id}", {"name": "Countess"})
     assert response.json["name"] == "Countess"
     assert sql('SELECT name FROM "user"') == [("Countess",)]
 
 
 def test_rename_keeps_the_address(ada, sql):
-    """Renaming touches nothing but the name."""
+    """A change of the name keeps the email address."""
     ada.patch(f"/users/{ada.id}", {"name": "Countess"})
     assert sql('SELECT email FROM "user"') == [("ada@example.com",)]
 
 
-def test_rename_somebody_else_is_forbidden(ada, bob, sql):
-    """A user may not change another's name."""
+def test_rename_another_user_is_forbidden(ada, bob, sql):
+    """A user cannot change the name of another user."""
     assert ada.patch(f"/users/{bob.id}", {"name": "Bobby"}).status_code == 403
     assert sql('SELECT count(*) FROM "user" WHERE name = %s', "Bobby") == [(0,)]
 
 
-def test_admin_renames_anybody(root, bob, sql):
-    """An admin may change anybody's name."""
+def test_admin_renames_any_user(root, bob, sql):
+    """An admin can change the name of any user."""
     assert root.patch(f"/users/{bob.id}", {"name": "Bobby"}).status_code == 200
     assert sql('SELECT name FROM "user" WHERE id = %s', bob.id) == [("Bobby",)]
 
 
-def test_delete_user_takes_the_roles_along(root, bob, sql):
-    """Deleting a user deletes what roles they held, and nobody else's."""
+def test_delete_user_deletes_the_users_roles(root, bob, sql):
+    """The deletion of a user deletes the roles of that user only."""
     response = root.delete(f"/users/{bob.id}")
     assert (response.status_code, response.data) == (204, b"")
     assert sql("SELECT DISTINCT user_id FROM user_role") == [(root.id,)]
 
 
 def test_delete_user_is_for_admins(ada, bob, sql):
-    """Without the admin role nobody is deleted."""
+    """A user without the admin role cannot delete a user."""
     assert ada.delete(f"/users/{bob.id}").status_code == 403
     assert sql('SELECT count(*) FROM "user"') == [(2,)]
 
 
 def test_delete_user_who_owns_a_team_is_refused(root, ada, team, sql):
-    """An owner has to hand the team over first."""
+    """A user who owns a team cannot be deleted."""
     team(ada)
     response = root.delete(f"/users/{ada.id}")
-    assert (response.status_code, response.json["detail"]) == (409, "It is still in use.")
+    assert response.status_code == 409
+    assert response.json["detail"] == "Other rows still refer to this row."
     assert sql('SELECT count(*) FROM "user" WHERE id = %s', ada.id) == [(1,)]
 
 
-def test_delete_member_takes_the_membership_along(root, bob, crew, sql):
-    """A member who is deleted is no member any more."""
+def test_delete_user_deletes_the_memberships(root, bob, crew, sql):
+    """The deletion of a user deletes the user's memberships."""
     assert root.delete(f"/users/{bob.id}").status_code == 204
     assert (
         sql("SELECT user_id FROM membership WHERE team_id = %s AND user_id = %s", crew, bob.id)
@@ -192,7 +193,7 @@ def test_delete_member_takes_the_membership_along(root, bob, crew, sql):
 
 
 def test_deleted_user_can_sign_up_again(root, bob, client):
-    """A deleted user's address is free."""
+    """The email address of a deleted user can be used again."""
     root.delete(f"/users/{bob.id}")
     body = {"email": "bob@example.com", "name": "Bob"}
     assert client.post("/users/create", json=body).status_code == 200
