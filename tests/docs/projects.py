@@ -130,7 +130,6 @@ def pg_migrations():
 """
 
 SECTIONS: dict[tuple[str, str], dict[str, str]] = {
-    ("README", "Quick start"): {},
     ("fixtures", "Connect your application"): APPLICATION,
     ("fixtures", "Settings without a URL"): APPLICATION,
     ("fixtures", "Close connections that your code keeps"): {
