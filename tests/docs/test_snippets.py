@@ -9,11 +9,6 @@ from tests.docs.projects import SECTIONS
 
 # The README has its own test.
 PYTHON = [block for block in all_blocks("python") if block.page != "README"]
-# The pages are ahead of the code here. Remove an entry when its test passes (xfail is strict).
-AHEAD = {
-    ("migrations", "A dump"): "command() does not set PGHOST and the other variables yet",
-    ("peewee", "with_test_db"): "with_test_db does not bind the project's own database yet",
-}
 
 
 def section(page: str, heading: str) -> list[Block]:
@@ -59,10 +54,7 @@ def check_passes(pytester) -> None:
 
 @pytest.mark.parametrize(
     "key",
-    [
-        pytest.param(key, marks=pytest.mark.xfail(reason=AHEAD[key]) if key in AHEAD else ())
-        for key in SECTIONS
-    ],
+    SECTIONS,
     ids=": ".join,
 )
 def test_section_passes(key: tuple[str, str], pytester, server):

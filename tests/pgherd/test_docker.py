@@ -131,7 +131,7 @@ def test_a_database_that_is_gone_after_a_test_is_told(pytester):
     )
     result = pytester.runpytest_subprocess("-n2", "-W", "ignore")
     text = result.stdout.str()
-    assert "pgherd: what this test left cannot be undone: its database pgherd_" in text
+    assert "cannot be reset, because it cannot be reached or replaced" in text
     assert "Traceback" not in text
     assert "INTERNALERROR" not in text
     assert result.parseoutcomes()["errors"] <= 4

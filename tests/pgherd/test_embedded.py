@@ -418,7 +418,7 @@ def test_wheel_comes_last(monkeypatch):
 
 def test_binaries_that_cannot_be_used_are_told(place):
     """A directory that is named has to have them, and not too old."""
-    with pytest.raises(UsageError, match="no initdb and postgres can be run from there"):
+    with pytest.raises(UsageError, match="initdb and postgres cannot be run from there"):
         binaries.find(str(place))
     with pytest.raises(UsageError, match="PostgreSQL 12; pgherd needs 13 or later"):
         binaries.find(str(installation(place / "old", "12.22")))

@@ -185,8 +185,8 @@ OLD = external.Facts("12.22", 12, "me", may_create=True, standby=False, read_onl
 def test_too_old():
     """The message names both versions."""
     assert external.refusal(OLD) == (
-        "it is PostgreSQL 12.22, and 13 is the oldest that will do. "
-        "Upgrade it, or give the URL of another"
+        "it is PostgreSQL 12.22, and pgherd needs 13 or later. "
+        "Upgrade it, or use the URL of another server"
     )
     assert external.refusal(OLD._replace(version="13.0", major=13)) is None
 
@@ -195,7 +195,7 @@ def test_a_server_that_is_too_old_is_refused(pg_server, link, monkeypatch):
     """The version is the server's own: where a later one is the oldest that will do, it is told."""
     monkeypatch.setattr(external, "_OLDEST", 99)
     told = f"it is PostgreSQL {connections.server_version(link)}"
-    assert refused(pg_server, match="and 99 is the oldest that will do").startswith(told)
+    assert refused(pg_server, match="and pgherd needs 99 or later").startswith(told)
 
 
 def test_read_only_transactions_are_refused(role, link):
@@ -215,7 +215,7 @@ def test_a_standby_is_refused(local):
     (data / "standby.signal").touch()
     with clusters.running(data) as standby:
         assert refused(standby) == (
-            "it is a standby, where nothing can be created. Give the URL of its primary"
+            "it is a standby, on which nothing can be created. Use the URL of its primary"
         )
 
 
@@ -225,7 +225,7 @@ def test_a_pooler_that_splits_sessions_is_refused(pg_server, mode):
     with clusters.directory() as place, clusters.pooled(pg_server, place, mode) as pool:
         assert refused(pool) == (
             "a pooler in transaction mode (or statement mode) stands before it, so that no session "
-            "has a connection of its own. Give the URL of the server itself, or of a pool in "
+            "has a backend of its own. Use the URL of the server itself, or of a pool in "
             "session mode"
         )
 
@@ -278,7 +278,7 @@ def test_a_schema_with_more_locks_than_the_server_keeps_is_refused(local, suite)
     with_more = f"--pgherd-url={url_of(local.address)}"
     result = suite.runpytest_subprocess("-n0", with_more)
     text = " ".join(result.stdout.str().split())
-    assert "the server has not enough locks for this run: it keeps 640 locks" in text
+    assert "the server has too few locks for this run: it has room for 640 locks" in text
     assert "Raise max_locks_per_transaction from 64 to 7" in text
     assert result.ret == pytest.ExitCode.USAGE_ERROR
 

@@ -159,7 +159,9 @@ def test_name_that_only_this_machine_knows_so_is_told(project, monkeypatch):
     result = project.runpytest_subprocess(*tx, "--pgherd-listen=ci-host")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
-        ["ERROR: pgherd: pgherd_listen names ci-host, which is 127.0.1.1 on this machine, where *"]
+        [
+            "ERROR: pgherd: pgherd_listen names ci-host, which is 127.0.1.1 on this machine. No other *"
+        ]
     )
 
 
@@ -187,7 +189,7 @@ def test_reception_listens_where_it_is_told(owner):
         host, port = reception.invitation["address"]
         assert (host, port > 0) == ("localhost", True)
         with closing(RemoteCoordinator(reception.invitation, "gw0")) as line:
-            assert line.clone_name("gw0") == f"pgherd_{owner.run}_gw0"
+            assert line.clone_name("gw0") == f"pgherd_{owner.run_id}_gw0"
 
 
 def test_stranger_is_refused_before_anything_is_unpickled(owner):
@@ -245,7 +247,7 @@ def test_given_server_has_to_be_the_same_for_all(pg_server):
     """A URL with a loopback address is refused for workers elsewhere, and not for those here."""
     here = replace(pg_server, host="127.0.0.1", port=1)
     options = Options(url=here.database("postgres").url)
-    with pytest.raises(UsageError, match="which is another server on each machine"):
+    with pytest.raises(UsageError, match="which is a different server on each machine"):
         choose.start(options, Run("x", host="192.0.2.7"), print).__enter__()
     # Workers that reach us by loopback are here, or behind a tunnel.
     with pytest.raises(ServerError, match="Connection refused"):

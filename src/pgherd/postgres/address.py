@@ -43,6 +43,15 @@ _VARIABLES = {
     "password": "PGPASSWORD",
     "dbname": "PGDATABASE",
 }
+_FURTHER_VARIABLES = {
+    "sslmode": "PGSSLMODE",
+    "sslrootcert": "PGSSLROOTCERT",
+    "sslcert": "PGSSLCERT",
+    "sslkey": "PGSSLKEY",
+    "options": "PGOPTIONS",
+    "application_name": "PGAPPNAME",
+    "connect_timeout": "PGCONNECT_TIMEOUT",
+}
 _LAST_PORT = 65535
 _SCHEMES = ("postgresql", "postgres")
 _SOCKET = ("/", "@")
@@ -131,6 +140,23 @@ class Database:
             **password,
             **dict(server.parameters),
         )
+
+    def environ(self) -> dict[str, str]:
+        """Return libpq's environment variables for programs such as psql: PGHOST, PGPORT and so on.
+
+        https://www.postgresql.org/docs/current/libpq-envars.html
+        """
+        server = self.server
+        parts = {
+            "host": server.host,
+            "port": str(server.port),
+            "user": server.user,
+            "password": server.password,
+            "dbname": self.name,
+        }
+        variables = {_VARIABLES[part]: value for part, value in parts.items() if value}
+        known = {key: value for key, value in server.parameters if key in _FURTHER_VARIABLES}
+        return variables | {_FURTHER_VARIABLES[key]: value for key, value in known.items()}
 
     def connect(self) -> connection:
         """Open a new connection, which the caller must close.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import sysconfig
 from contextlib import closing
@@ -86,12 +87,14 @@ class Command:
         return "\0".join([self.line, self.variable, *digests])
 
     def apply(self, url: str) -> None:
-        """Run the command with the database's URL in its environment."""
+        """Run the command with the database's URL, and libpq's variables, in its environment."""
+        server = Address.from_url(url)
+        libpq = server.database(server.maintenance).environ()
         finished = subprocess.run(
             self.line,
             shell=True,
             check=False,
-            env={**os.environ, "PATH": _path(), self.variable: url},
+            env={**_without_libpq(), **libpq, "PATH": _path(), self.variable: url},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -119,7 +122,10 @@ def sql_files(*paths: str | Path) -> SqlFiles:
 def command(line: str, *, inputs: Sequence[str | Path], variable: str = "DATABASE_URL") -> Command:
     """Migrate by a shell command, such as `alembic upgrade head`.
 
-    Programs of pytest's virtual environment are found even if it is not activated.
+    The command finds the database in the environment: its URL in DATABASE_URL, and its parts in
+    libpq's variables PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE. So psql and pg_restore need
+    no argument, and the password does not show in a list of processes. Programs of pytest's virtual
+    environment are found even if it is not activated.
 
     Args:
         line: the command line for the shell.
@@ -139,6 +145,11 @@ def fingerprint_of(paths: Iterable[Path], root: Path | None = None) -> str:
         digest.update(f"{name}\0{len(content)}\0".encode())
         digest.update(content)
     return digest.hexdigest()
+
+
+def _without_libpq() -> dict[str, str]:
+    """Return the environment without what could lead libpq to another server, such as PGSERVICE."""
+    return {name: os.environ[name] for name in os.environ if not re.match("PG(?!HERD_)", name)}
 
 
 def _path() -> str:
