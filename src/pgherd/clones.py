@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import psycopg2
 
+from pgherd import unpatched
 from pgherd.errors import ServerError
 from pgherd.postgres import connections, databases
 
@@ -25,6 +25,9 @@ _CLOSED_WITHIN = 0.5
 
 _LOOK_EVERY = 0.002
 """How long to wait before counting connections again, in seconds."""
+
+_NUMBERS = itertools.count(1)
+"""The numbers of this process's spares: no two have the same, even those of two templates."""
 
 
 def make(server: Address, template: str, name: str, *, closed: bool = False) -> Database:
@@ -56,7 +59,7 @@ class Spares:
     def __init__(self, database: Database, template: str) -> None:
         self._database = database
         self._template = template
-        self._names = (f"{database.name}_{number}" for number in itertools.count(1))
+        self._names = (f"{database.name}_{number}" for number in _NUMBERS)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pgherd-spares")
         self._next: Future[Database] | None = None
         self._stack = ExitStack()
@@ -140,10 +143,11 @@ class Spares:
         return open_connections
 
     def _count_open(self, connection: connection) -> int:
-        until = time.monotonic() + _CLOSED_WITHIN
-        name = self._database.name
-        while (found := connections.count(connection, name)) and time.monotonic() < until:
-            time.sleep(_LOOK_EVERY)
+        found = 0
+        for _ in unpatched.attempts(_CLOSED_WITHIN, _LOOK_EVERY):
+            found = connections.count(connection, self._database.name)
+            if not found:
+                break
         return found
 
     def _lasting_connection(self) -> connection:

@@ -29,7 +29,7 @@ LAYERS = [
     {"run", "peewee"},
     {"servers", "template", "clones", "reset", "lending"},
     {"postgres", "options"},
-    {"errors"},
+    {"errors", "unpatched"},
 ]
 SERVER_KINDS = {"servers.docker", "servers.embedded", "servers.external"}
 IMPORT_PYTEST = {"plugin", "fixtures", "terminal", "overrides"}

@@ -159,9 +159,7 @@ def test_name_that_only_this_machine_knows_so_is_told(project, monkeypatch):
     result = project.runpytest_subprocess(*tx, "--pgherd-listen=ci-host")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
-        [
-            "ERROR: pgherd: pgherd_listen names ci-host, which is 127.0.1.1 on this machine. No *"
-        ]
+        ["ERROR: pgherd: pgherd_listen names ci-host, which is 127.0.1.1 on this machine. No *"]
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 import psycopg2
-from psycopg2.extensions import make_dsn, parse_dsn
+from psycopg2.extensions import libpq_version, make_dsn, parse_dsn
 
 from pgherd.errors import UsageError
 
@@ -51,6 +51,18 @@ _FURTHER_VARIABLES = {
     "options": "PGOPTIONS",
     "application_name": "PGAPPNAME",
     "connect_timeout": "PGCONNECT_TIMEOUT",
+}
+# Each parameter that an environment variable could set, a value as if it were not set, and the
+# version of libpq that introduced the parameter.
+_NEUTRAL = {
+    "hostaddr": ("", 0),
+    "options": ("", 0),
+    "sslmode": ("disable", 0),
+    "target_session_attrs": ("any", 100000),
+    "gssencmode": ("disable", 120000),
+    "channel_binding": ("disable", 130000),
+    "require_auth": ("none,password,md5,scram-sha-256", 160000),
+    "load_balance_hosts": ("disable", 160000),
 }
 _LAST_PORT = 65535
 _SCHEMES = ("postgresql", "postgres")
@@ -165,7 +177,9 @@ class Database:
             psycopg2.OperationalError: the server refuses the connection, or does not answer within
                 ten seconds (or within the `connect_timeout` of its URL).
         """
-        return psycopg2.connect(make_dsn(self.dsn, **_TIMEOUTS | dict(self.server.parameters)))
+        neutral = _neutral() if self.server.throwaway else {}
+        chosen = neutral | _TIMEOUTS | dict(self.server.parameters)
+        return psycopg2.connect(make_dsn(self.dsn, **chosen))
 
 
 @dataclass(frozen=True)
@@ -180,6 +194,8 @@ class Address:
     """The database to connect to while others are created and dropped."""
     parameters: tuple[tuple[str, str], ...] = ()
     """Further libpq parameters, such as `sslmode`."""
+    throwaway: bool = False
+    """Whether pgherd started the server: libpq's environment variables mean another one."""
 
     def database(self, name: str) -> Database:
         """Return one of the server's databases; it need not exist."""
@@ -225,6 +241,16 @@ class Address:
             maintenance=parts["dbname"],
             parameters=tuple((key, parts[key]) for key in parts if key not in _DEFAULTS),
         )
+
+
+def _neutral() -> dict[str, str]:
+    """Return the parameters that keep libpq from using its environment variables.
+
+    An empty value counts as given: `conninfo_add_defaults` in PostgreSQL's
+    src/interfaces/libpq/fe-connect.c.
+    """
+    known = libpq_version()
+    return {name: value for name, (value, since) in _NEUTRAL.items() if known >= since}
 
 
 def _from_environment() -> dict[str, str]:

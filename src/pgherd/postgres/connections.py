@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import psycopg2
 from psycopg2 import sql
 
+from pgherd import unpatched
 from pgherd.errors import ServerError
 
 if TYPE_CHECKING:
@@ -118,9 +118,8 @@ def end(connection: connection, name: str) -> None:
     Raises:
         ServerError: a connection belongs to another role, and this role may not end it.
     """
-    until = time.monotonic() + _ENDED_WITHIN
     with connection.cursor() as cursor:
-        while time.monotonic() < until:
+        for _ in unpatched.attempts(_ENDED_WITHIN, every=0.001):
             try:
                 cursor.execute(f"SELECT pg_terminate_backend(pid) {_CLIENTS}", [name])
             except psycopg2.errors.InsufficientPrivilege as error:
@@ -128,4 +127,3 @@ def end(connection: connection, name: str) -> None:
                 raise ServerError(_FOREIGN_CONNECTION.format(role=role, name=name)) from error
             if not cursor.fetchall():
                 return
-            time.sleep(0.001)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import psycopg2
 
+from pgherd import unpatched
 from pgherd.postgres import naming
 from pgherd.postgres.sqltext import THIS_DATABASE
 
@@ -52,11 +52,11 @@ def _acquire(cursor: cursor, key: int) -> None:
     while True:
         cursor.execute("SELECT pg_advisory_lock(%s)", [key])
         while (give_way := _must_give_way(cursor, key)) is False:
-            time.sleep(_LOOK_EVERY)
+            unpatched.sleep(_LOOK_EVERY)
         if give_way is None:
             return
         cursor.execute("SELECT pg_advisory_unlock(%s)", [key])
-        time.sleep(_LOOK_EVERY)
+        unpatched.sleep(_LOOK_EVERY)
 
 
 def _must_give_way(cursor: cursor, key: int) -> bool | None:

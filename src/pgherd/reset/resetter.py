@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import logging
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
 
+from pgherd import unpatched
 from pgherd.postgres.naming import SCHEMA
 
 if TYPE_CHECKING:
@@ -28,6 +28,10 @@ log = logging.getLogger("pgherd")
 # discard its cached plans:
 # https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-SESSION-REPLICATION-ROLE
 _REPLICATION_ROLE = "SET session_replication_role = replica"
+
+# If a policy would hide rows from this role, as FORCE ROW LEVEL SECURITY does, the reset must fail
+# instead of leaving them; then the clone is replaced.
+_ROW_SECURITY = "SET row_security = off"
 
 # A prepared statement is parsed and planned only once.
 _PREPARE = f"PREPARE pgherd_reset AS SELECT * FROM {SCHEMA}.reset()"
@@ -142,9 +146,11 @@ class Resetter:
 
     def _blocking_after(self, seconds: float) -> list[BlockingConnection]:
         """Wait so many seconds at most until no connection blocks the reset; list the rest."""
-        until = time.monotonic() + seconds
-        while (found := self._query(_BLOCKERS)) and time.monotonic() < until:
-            time.sleep(_LOOK_EVERY)
+        found: list[tuple[Any, ...]] = []
+        for _ in unpatched.attempts(seconds, _LOOK_EVERY):
+            found = self._query(_BLOCKERS)
+            if not found:
+                break
         return [BlockingConnection(*row) for row in found]
 
     def _roll_back_prepared(self) -> list[PreparedTransaction]:
@@ -177,6 +183,7 @@ class Resetter:
             cursor.execute(f"SET lock_timeout = {_LOCK_TIMEOUT * 1000:.0f}")
             if connection.get_parameter_status("is_superuser") == "on":
                 cursor.execute(_REPLICATION_ROLE)
+            cursor.execute(_ROW_SECURITY)
             # If a test dropped the schema `pgherd`, this fails, and so will the reset.
             with suppress(psycopg2.Error):
                 cursor.execute(_PREPARE)

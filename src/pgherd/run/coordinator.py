@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import psycopg2
 
+from pgherd import unpatched
 from pgherd.errors import MigrationError, ServerError
 from pgherd.postgres import capacity, connections, naming
 from pgherd.run import sweep
@@ -100,7 +100,7 @@ class Coordinator:
             return self._address
 
     def _start(self) -> Address:
-        began = time.monotonic()
+        began = unpatched.now()
         run = Run(self.run_id, self._workers, self._host)
         server = self._stack.enter_context(choose.start(self._options, run, self._say))
         liveness = Liveness(server.address, self.run_id)
@@ -108,7 +108,7 @@ class Coordinator:
         sweep.dead_runs(server.address)
         self._say(
             f"{server.description} (PostgreSQL {server.version}) at {server.address.host}:"
-            f"{server.address.port}, ready in {time.monotonic() - began:.2f} s"
+            f"{server.address.port}, ready in {unpatched.now() - began:.2f} s"
         )
         return server.address
 

@@ -12,7 +12,6 @@ import secrets
 import socket
 import sys
 import threading
-import time
 from contextlib import suppress
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import (
@@ -24,6 +23,7 @@ from multiprocessing.connection import (
 )
 from typing import TYPE_CHECKING, Any
 
+from pgherd import unpatched
 from pgherd.errors import PgherdError, ServerError, UsageError
 from pgherd.postgres.address import is_loopback
 
@@ -77,7 +77,7 @@ class Reception:
                 connection = self._listener.accept()
                 threading.Thread(target=self._serve, args=[connection], daemon=True).start()
                 continue
-            time.sleep(_ACCEPT_AGAIN_AFTER)  # the process may have no file descriptor left
+            unpatched.sleep(_ACCEPT_AGAIN_AFTER)  # the process may have no file descriptor left
 
     def _serve(self, connection: Connection[Any, Any]) -> None:
         worker = ""
@@ -118,9 +118,9 @@ class Reception:
         # Connect once: closing a listening socket does not wake the thread that waits on it.
         with suppress(OSError):
             Client(self._listener.address).close()
-        until = time.monotonic() + _LEASES_END_WITHIN
+        until = unpatched.now() + _LEASES_END_WITHIN
         for lease in self._leases:
-            lease.join(max(0.0, until - time.monotonic()))
+            lease.join(max(0.0, until - unpatched.now()))
         self._listener.close()
 
 
@@ -145,9 +145,22 @@ def _listen_at(endpoint: Endpoint) -> Listener:
         ) from error
 
 
+def _connect(address: Any, key: bytes) -> Connection[Any, Any]:
+    """Do what `Client` does, but with a socket that no test has replaced."""
+    if sys.platform == "win32":  # where a string is the name of a pipe
+        return Client(address, authkey=key)
+    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+    with unpatched.opened_socket(family) as line:
+        line.connect(address)
+        connection: Connection[Any, Any] = Connection(line.detach())
+    answer_challenge(connection, key)
+    deliver_challenge(connection, key)
+    return connection
+
+
 def _keep_alive(connection: Connection[Any, Any]) -> None:
     """Let the kernel check that the other machine is still there, if it is another machine."""
-    with socket.socket(fileno=os.dup(connection.fileno())) as line:
+    with unpatched.opened_socket(fileno=os.dup(connection.fileno())) as line:
         if line.family != socket.AF_UNIX:
             line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             for name, value in _KEEP_ALIVE.items():
@@ -189,7 +202,9 @@ class RemoteCoordinator:
         try:
             if self._connection is None:
                 key = bytes.fromhex(self._invitation["key"])
-                self._connection = Client(self._invitation["address"], authkey=key)
+                self._connection = _connect(self._invitation["address"], key)
+                # A child by os.fork could outlive this process and keep the lease.
+                os.register_at_fork(after_in_child=self.close)
                 _keep_alive(self._connection)
                 self._connection.send(self._worker)
             self._connection.send((method, arguments))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
 from typing import TYPE_CHECKING
 
 import psycopg2
 
+from pgherd import unpatched
 from pgherd.postgres import connections
 from pgherd.postgres.address import Address
 from pgherd.servers import tuning
@@ -36,13 +36,15 @@ def throwaway_address(host: str, port: int, password: str) -> Address:
     it is meant for some other server.
     """
     parameters = (("sslmode", "disable"),) if os.environ.get("PGSSLMODE") else ()
-    return Address(host, port, user="postgres", password=password, parameters=parameters)
+    return Address(
+        host, port, user="postgres", password=password, parameters=parameters, throwaway=True
+    )
 
 
 def wait(
     locate: Callable[[], Address | None],
     has_ended: Callable[[], bool],
-    pause: Callable[[float], object] = time.sleep,
+    pause: Callable[[float], object] = unpatched.sleep,
 ) -> tuple[Address, str]:
     """Wait until a query is answered; return the server's address and version.
 
@@ -56,9 +58,9 @@ def wait(
     Raises:
         NotReadyError: the server has ended, or did not answer in time, or cannot be reached.
     """
-    until = time.monotonic() + READY_WITHIN
+    until = unpatched.now() + READY_WITHIN
     problem: Exception | None = None
-    while time.monotonic() < until and not has_ended():
+    while unpatched.now() < until and not has_ended():
         if address := locate():
             try:
                 with connections.maintenance(address) as connection:

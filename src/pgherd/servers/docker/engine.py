@@ -8,6 +8,7 @@ import socket
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from pgherd import unpatched
 from pgherd.errors import NotHereError
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def _check_usual_socket() -> None:
     scheme, _, path = (host or _USUAL_SOCKET).partition("://")
     if scheme == "unix":
         try:
-            with socket.socket(socket.AF_UNIX) as probe:
+            with unpatched.opened_socket(socket.AF_UNIX) as probe:
                 probe.settimeout(ANSWERS_WITHIN)
                 probe.connect(path)
         except OSError as error:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from pgherd import unpatched
+
 if TYPE_CHECKING:
     from testcontainers.core.container import DockerContainer
 
@@ -112,7 +114,7 @@ def _own_bridge(engine: Any) -> str | None:
             # bridge's address, which is the first of the network. Only an address of this machine
             # can be bound.
             first = next(ip_network(config["Subnet"]).hosts())
-            with socket.socket() as probe:
+            with unpatched.opened_socket() as probe:
                 probe.bind((config.get("Gateway") or str(first), 0))
                 return str(network.name)
     return None
