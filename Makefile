@@ -49,6 +49,8 @@ lint: .venv/ready  ## check style, types, workflows, manifests and the compose f
 	$(BIN)/mypy --no-error-summary
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.test.yml
 	$(BIN)/kubernetes-validate --quiet --strict docker/kubernetes/*.yaml
 	$(BIN)/zizmor --quiet --offline .github
