@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs pytest, as the user `tests` if that user may use the engine's socket (or there is none), else as who we are.
+# Runs pytest. As root, it changes to the user `tests`, unless that user cannot use the Docker socket.
 set -eu
 
 socket=${DOCKER_HOST:-unix:///var/run/docker.sock}
@@ -9,11 +9,11 @@ as_user=
 if [ "$(id -u)" -eq 0 ]; then
     as_user='setpriv --reuid=tests --regid=tests --clear-groups'
     if [ -S "$socket" ]; then
-        # The group that owns the socket has another number on every machine.
+        # The group that owns the socket has a different number on each machine.
         as_user="setpriv --reuid=tests --regid=tests --groups=$(stat -c %g "$socket")"
         $as_user test -w "$socket" || as_user=
     fi
 fi
 
-# Paths that are given replace tests/app; of options that are given twice the later one counts. The cache goes where anybody may write.
+# Paths in the arguments replace tests/app. If an option is there twice, pytest uses the later one. Any user can write to /tmp.
 exec $as_user python -m pytest -n 4 -o testpaths=tests/app -o cache_dir=/tmp/pytest-cache "$@"

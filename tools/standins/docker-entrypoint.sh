@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The entry point of the stand-in for the official PostgreSQL image, with that image's contract: the same variables, the same
-# /docker-entrypoint-initdb.d, the same last log lines. Its own cost is paid at the start of every run, so it calls few programs.
+# The entrypoint of the stand-in for the official PostgreSQL image. It has the same variables, the same /docker-entrypoint-initdb.d
+# and the same last log lines. Every test run waits for it, so it starts few programs.
 set -Eeuo pipefail
 shopt -s nullglob
 
@@ -11,16 +11,16 @@ die() {
     exit 1
 }
 
-# from_file NAME [DEFAULT]: the value of NAME, else what stands in the file that NAME_FILE names, else DEFAULT.
+# from_file NAME [DEFAULT]: print the value of NAME, else the content of the file that NAME_FILE names, else DEFAULT.
 from_file() {
     local file="$1_FILE"
-    if [[ -n ${!1:-} && -n ${!file:-} ]]; then die "both $1 and $file are set, set one of them"; fi
+    if [[ -n ${!1:-} && -n ${!file:-} ]]; then die "both $1 and $file are set. Set only one of them"; fi
     if [[ -n ${!1:-} ]]; then printf '%s' "${!1}"; elif [[ -n ${!file:-} ]]; then cat -- "${!file}"; else printf '%s' "${2:-}"; fi
 }
 
 prepare_directories() {
     mkdir -p "$PGDATA" /var/run/postgresql
-    chmod 0700 "$PGDATA" 2>/dev/null || true # a volume may belong to someone else; postgres itself will say so
+    chmod 0700 "$PGDATA" 2>/dev/null || true # a volume may belong to another user; then postgres prints the error
     chmod 3775 /var/run/postgresql 2>/dev/null || true
     [[ $EUID -ne 0 ]] || find "$PGDATA" /var/run/postgresql ! -user postgres -exec chown postgres:postgres {} +
 }
@@ -39,17 +39,17 @@ make_cluster() {
     printf '\nhost all all all %s\n' "${POSTGRES_HOST_AUTH_METHOD:-scram-sha-256}" >>"$PGDATA/pg_hba.conf"
 }
 
-# Looks every 10 ms; pg_ctl would look every 100 ms, at the start and again at the stop.
+# Polls every 10 ms. pg_ctl would poll every 100 ms, when it starts the server and again when it stops it.
 start_temporary_server() {
     "$@" -c listen_addresses='' -p "${PGPORT:-5432}" &
     server=$!
     until is_ready; do
-        kill -0 "$server" 2>/dev/null || die "the temporary server did not start, see above"
+        kill -0 "$server" 2>/dev/null || die "the temporary server did not start. Its output is above"
         sleep 0.01
     done
 }
 
-# Reads what pg_ctl would read: a connection that comes too early would leave an error in the log.
+# Reads the file that pg_ctl reads. An attempt to connect before the server is ready would leave an error in the log.
 is_ready() {
     local line
     [[ -r $PGDATA/postmaster.pid ]] && mapfile -t line <"$PGDATA/postmaster.pid" && [[ ${line[7]:-} == ready* ]]
@@ -57,13 +57,13 @@ is_ready() {
 
 stop_temporary_server() {
     kill -INT "$server"
-    wait "$server" || die "the temporary server did not stop as it should, see above"
+    wait "$server" || die "the temporary server did not stop cleanly. Its output is above"
 }
 
-# Like the official one: by the socket, whatever PGHOST says, and stopping at the first error.
+# Like the official entrypoint: connect by the socket, even if PGHOST is set, and stop at the first error.
 psql_in() { PGHOST='' PGHOSTADDR='' PGPASSWORD=$password psql -qX -v ON_ERROR_STOP=1 --no-password -U "$user" -d "$@"; }
 
-# The name sourced scripts know it by.
+# Init scripts that are sourced call it by this name.
 docker_process_sql() { psql_in "$database" "$@"; }
 
 run_init_files() {
@@ -79,7 +79,7 @@ run_init_files() {
     done
 }
 
-# A script that may not be executed is sourced.
+# A script that is not executable is sourced.
 # shellcheck source=/dev/null
 run_script() { if [[ -x $1 ]]; then "$1"; else . "$1"; fi; }
 
@@ -89,7 +89,7 @@ init() {
     database=$(from_file POSTGRES_DB "$user")
     check_settings
     make_cluster
-    # Init scripts rely on these, as with the official image.
+    # Init scripts use these variables, as they do with the official image.
     export POSTGRES_USER=$user POSTGRES_PASSWORD=$password POSTGRES_DB=$database PGPASSWORD=$password
     start_temporary_server "$@"
     [[ $database == postgres ]] || psql_in postgres -v name="$database" <<<'CREATE DATABASE :"name"'
