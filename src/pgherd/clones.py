@@ -11,7 +11,7 @@ import psycopg2
 
 from pgherd import unpatched
 from pgherd.errors import ServerError
-from pgherd.postgres import connections, databases
+from pgherd.postgres import connections, databases, recovery
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,6 +61,7 @@ class Spares:
         self._template = template
         self._names = (f"{database.name}_{number}" for number in _NUMBERS)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pgherd-spares")
+        self._thread.submit(lambda: None)  # start it before a test can patch `threading`
         self._next: Future[Database] | None = None
         self._stack = ExitStack()
         self._connection: connection | None = None
@@ -113,17 +114,24 @@ class Spares:
         Returns:
             How many connections there were, if they were counted; else 0.
 
+        If a process of the server has crashed, this waits until the server has recovered.
+
         Raises:
             ServerError: the server does not answer, or refuses.
         """
-        try:
-            return self._swap(count=count)
-        except psycopg2.Error as error:
-            raise ServerError(
-                f"the database {self._database.name} cannot be reset, because it cannot be reached "
-                "or replaced. Check that no test stops the server or takes away the rights of its "
-                f"role. {str(error).strip()}"
-            ) from error
+        problem: psycopg2.Error | None = None
+        for _ in unpatched.attempts(recovery.WITHIN, every=0.05):
+            try:
+                return self._swap(count=count)
+            except psycopg2.Error as error:  # noqa: PERF203 (a retry)
+                problem = error
+                if not recovery.has_crashed(error):
+                    break
+        raise ServerError(
+            f"the database {self._database.name} cannot be reset, because it cannot be reached "
+            "or replaced. Check that no test stops the server or takes away the rights of its "
+            f"role. {str(problem).strip()}"
+        ) from problem
 
     def _swap(self, *, count: bool) -> int:
         open_connections = 0

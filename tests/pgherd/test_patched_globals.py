@@ -20,7 +20,7 @@ def kept():
 """
 # `patched` is set up before `pg` and so torn down after it: the patch is in force in the reset.
 TESTS = """
-import contextlib, datetime, logging, os, random, signal, socket, sys, threading, time, uuid, warnings
+import contextlib, datetime, logging, os, random, signal, socket, threading, time, uuid
 from unittest import mock
 import pytest
 

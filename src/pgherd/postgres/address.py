@@ -11,7 +11,9 @@ from urllib.parse import quote, urlencode
 import psycopg2
 from psycopg2.extensions import libpq_version, make_dsn, parse_dsn
 
+from pgherd import unpatched
 from pgherd.errors import UsageError
+from pgherd.postgres import recovery
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection
@@ -173,13 +175,21 @@ class Database:
     def connect(self) -> connection:
         """Open a new connection, which the caller must close.
 
+        A server that recovers from the crash of a process is given 30 seconds.
+
         Raises:
             psycopg2.OperationalError: the server refuses the connection, or does not answer within
                 ten seconds (or within the `connect_timeout` of its URL).
         """
         neutral = _neutral() if self.server.throwaway else {}
-        chosen = neutral | _TIMEOUTS | dict(self.server.parameters)
-        return psycopg2.connect(make_dsn(self.dsn, **chosen))
+        dsn = make_dsn(self.dsn, **(neutral | _TIMEOUTS | dict(self.server.parameters)))
+        for _ in unpatched.attempts(recovery.WITHIN, every=0.01):
+            try:
+                return psycopg2.connect(dsn)
+            except psycopg2.OperationalError as error:  # noqa: PERF203 (a retry)
+                if not recovery.is_starting(error):
+                    raise
+        return psycopg2.connect(dsn)
 
 
 @dataclass(frozen=True)

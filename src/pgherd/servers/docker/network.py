@@ -42,7 +42,8 @@ class Network:
         remote = url.scheme in {"http", "https", "ssh"} and url.hostname not in {None, "localhost"}
         remote = remote and not str(url.hostname).startswith("127.")
         self.host = str(url.hostname) if remote else host or "127.0.0.1"
-        self.publish = ("0.0.0.0" if remote else socket.gethostbyname(self.host), None)  # noqa: S104
+        local = socket.gethostbyname(host) if host else "127.0.0.1"
+        self.publish = ("0.0.0.0" if remote else local, None)  # noqa: S104
         self.name = _own_network(engine) or (None if remote or host else _own_bridge(engine))
 
     def locate(self, container: DockerContainer) -> tuple[str, int]:

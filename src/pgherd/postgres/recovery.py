@@ -1,0 +1,26 @@
+"""Recovery: whether an error means that the server restarts after one of its processes crashed."""
+
+from __future__ import annotations
+
+import psycopg2
+
+WITHIN = 30.0
+"""How long to wait for a server that recovers, in seconds."""
+
+_STARTING = ("the database system is starting up", "the database system is in recovery mode")
+_CRASHED = (
+    *_STARTING,
+    "because of crash of another server process",
+    "server closed the connection unexpectedly",
+    "connection already closed",
+)
+
+
+def is_starting(error: psycopg2.Error) -> bool:
+    """Whether the server refused a connection only because it is starting or recovering."""
+    return any(text in str(error) for text in _STARTING)
+
+
+def has_crashed(error: psycopg2.Error) -> bool:
+    """Whether a connection was lost in a way that a crash explains, so the server may recover."""
+    return any(text in str(error) for text in _CRASHED)
