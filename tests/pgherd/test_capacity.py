@@ -73,17 +73,17 @@ def test_lock_table():
     assert ". Raise max_locks_per_transaction from 64 to 70" in str(table.shortage(1, 7000))
 
 
-def test_a_server_tells_its_limits(pg_server, link, run):
+def test_a_server_tells_its_limits(pg_server, connection, run_id):
     """What the server says is what it was set to, and who is connected is counted."""
-    with link.cursor() as cursor:
+    with connection.cursor() as cursor:
         cursor.execute("SHOW max_connections")
         ((most,),) = cursor.fetchall()
         cursor.execute("SHOW max_locks_per_transaction")
         ((locks,),) = cursor.fetchall()
         cursor.execute("SHOW max_prepared_transactions")
         ((prepared,),) = cursor.fetchall()
-    whole, role, database = capacity.connection_limits(link)
+    whole, role, database = capacity.connection_limits(connection)
     assert (whole.setting, whole.value) == ("max_connections", int(most))
     assert 4 <= whole.taken < int(most)  # three are reserved, and the test's run has its own
     assert (role.value, database.value) == (-1, -1)
-    assert capacity.lock_table(link) == LockTable(int(locks), int(most) + int(prepared))
+    assert capacity.lock_table(connection) == LockTable(int(locks), int(most) + int(prepared))

@@ -118,7 +118,7 @@ def test_another_builds_what_a_dead_worker_was_building(worker):
     assert results == [True]
 
 
-def test_broken_lease_drops_the_clone(worker, owner, pg_server, pg_template, link):
+def test_broken_lease_drops_the_clone(worker, owner, pg_server, pg_template, connection):
     """The clone of a worker that is gone is dropped while the run goes on; no other is."""
     lines = {name: worker(name) for name in ("gw1", "gw10")}
     for name, line in lines.items():
@@ -127,7 +127,7 @@ def test_broken_lease_drops_the_clone(worker, owner, pg_server, pg_template, lin
     lines["gw1"].close()
 
     def left() -> list[str]:
-        with link.cursor() as cursor:
+        with connection.cursor() as cursor:
             cursor.execute("SELECT datname FROM pg_database WHERE datname ~ %s", [owner.run_id])
             return [name for (name,) in cursor.fetchall()]
 

@@ -27,7 +27,7 @@ def test_every_example_is_run():
 
 
 @pytest.mark.parametrize("name", PASSED)
-def test_example_passes_and_leaves_nothing(pytester, server, link, name: str):
+def test_example_passes_and_leaves_nothing(pytester, server, connection, name: str):
     """Two workers run the whole suite, each on a clone; of that run's clones none is left."""
     unwanted = shutil.ignore_patterns("__pycache__", ".*")
     shutil.copytree(EXAMPLES / name, pytester.path, ignore=unwanted, dirs_exist_ok=True)
@@ -38,7 +38,7 @@ def test_example_passes_and_leaves_nothing(pytester, server, link, name: str):
     runs = {run for database in created if (run := naming.run_of(database))}
     assert len(runs) == 1, created
     assert {f"pgherd_{run}_gw{n}" for run in runs for n in range(2)} <= set(created)
-    assert [databases.names(link, f"pgherd_{run}_") for run in runs] == [[]]
+    assert [databases.names(connection, f"pgherd_{run}_") for run in runs] == [[]]
 
 
 @pytest.mark.parametrize("name", PASSED)
