@@ -1,4 +1,4 @@
-"""Fixtures that the tests of the plugin share: a run's databases, and connections to look inside."""
+"""Fixtures that the plugin's tests share: the databases of a run, and connections to them."""
 
 from __future__ import annotations
 
