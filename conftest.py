@@ -1,3 +1,3 @@
-"""What pytest reads first: the plugin that runs pytest inside of tests."""
+"""Load `pytester`, with which tests run pytest. pytest allows this only in the top conftest.py."""
 
 pytest_plugins = ["pytester"]

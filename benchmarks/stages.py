@@ -1,7 +1,7 @@
 """Measure each stage of a database's life beside its alternatives, in one run.
 
-The schema is that of app/. Each figure is a median, and every round takes all candidates in turn,
-so that whatever else the machine does meets them alike.
+The schema is that of app/. Each figure is a median. Every round measures all candidates in turn, so
+that other load on the machine slows all of them alike.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pgherd.postgres import naming
 from pgherd.reset import generator
 from pgherd.reset.resetter import Resetter
 from pgherd.servers import Run, choose
+from pgherd.template.build import build
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +39,7 @@ INSERT INTO user_role SELECT u.id, r.id FROM "user" u, role r WHERE r.name = 'ba
 
 
 def timed(action: Callable[[], object]) -> float:
-    """Give how long an action takes, in milliseconds."""
+    """Return how many milliseconds an action takes."""
     began = time.perf_counter()
     action()
     return (time.perf_counter() - began) * 1000
@@ -53,14 +54,14 @@ def show(figures: dict[str, list[float]]) -> None:
 
 
 def resets(database: Database, other: Database, name: str, rounds: int) -> None:
-    """Compare the ways back to the template's state after a test."""
+    """Compare the ways to return a database to the template's state after a test."""
     with (
         closing(Resetter(database)) as resetter,
-        closing(database.connect()) as link,
-        closing(other.connect()) as other_link,
+        closing(database.connect()) as connection,
+        closing(other.connect()) as other_connection,
     ):
-        link.autocommit = other_link.autocommit = True
-        cursor, other_cursor = link.cursor(), other_link.cursor()
+        connection.autocommit = other_connection.autocommit = True
+        cursor, other_cursor = connection.cursor(), other_connection.cursor()
         cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
         tables = sql.SQL(", ").join(sql.Identifier(table) for (table,) in cursor.fetchall())
         truncate = sql.SQL("TRUNCATE {} CASCADE").format(tables)
@@ -77,26 +78,20 @@ def resets(database: Database, other: Database, name: str, rounds: int) -> None:
 
 
 def main() -> None:
-    """Start a server, and measure what follows."""
+    """Start a server, and measure each stage on it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--image", default=options.Options().image)
     chosen = parser.parse_args()
     began = time.perf_counter()
-    run = naming.new_run_id()
-    with choose.start(options.Options(image=chosen.image), Run(run), print) as server:
+    run_id = naming.new_run_id()
+    with choose.start(options.Options(image=chosen.image), Run(run_id), print) as server:
         print(f"{server.description}: ready after {time.perf_counter() - began:.2f} s")
-        name = naming.template(run)
-        build = timed(
-            lambda: build(
-                server.address,
-                name,
-                lambda database: MIGRATIONS.apply(database.url),
-                generator.install,
-            )
-        )
-        print(f"template migrated, the reset generated, frozen: {build:.0f} ms")
-        one, two = (clones.make(server.address, name, naming.clone(run, n)) for n in ("1", "2"))
+        name = naming.template(run_id)
+        steps = [lambda database: MIGRATIONS.apply(database.url), generator.install]
+        spent = timed(partial(build, server.address, name, *steps))
+        print(f"template migrated, reset generated, template frozen: {spent:.0f} ms")
+        one, two = (clones.make(server.address, name, naming.clone(run_id, n)) for n in ("1", "2"))
         show({"connect": [timed(lambda: one.connect().close()) for _ in range(chosen.rounds)]})
         resets(one, two, name, chosen.rounds)
 

@@ -1,4 +1,4 @@
-"""A bank: money moves from one account to another, and none is made or lost."""
+"""A bank that moves money between accounts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Bank:
-    """The accounts in the database that this pool is connected to."""
+    """The accounts in the pool's database."""
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
@@ -21,8 +21,9 @@ class Bank:
         await self.pool.execute("INSERT INTO account VALUES ($1, $2)", owner, balance)
 
     async def move(self, payer: str, payee: str, amount: int) -> None:
-        """Move money, however many others do: who was overtaken begins again."""
-        changes = sorted([(payer, -amount), (payee, amount)])  # in one order: nobody deadlocks
+        """Move money; if another transaction changed the accounts meanwhile, try again."""
+        # All transactions update accounts in the same order, so they never deadlock.
+        changes = sorted([(payer, -amount), (payee, amount)])
         while True:
             try:
                 async with (
@@ -38,5 +39,5 @@ class Bank:
                 return
 
     async def balances(self) -> dict[str, int]:
-        """Say how much each owner has."""
+        """Return the balance of each owner."""
         return dict(await self.pool.fetch("SELECT owner, balance FROM account"))

@@ -1,4 +1,4 @@
-"""The bank really commits; each test finds it empty."""
+"""Each test starts without accounts, although the bank commits."""
 
 import asyncio
 
@@ -10,13 +10,13 @@ pytestmark = pytest.mark.anyio
 
 @pytest.mark.parametrize("balance", [1, 2])
 async def test_account_is_opened(bank, balance):
-    """An owner has one account, and yet each of these tests can open it."""
+    """Both runs of this test can open the same account."""
     await bank.open("ada", balance)
     assert await bank.balances() == {"ada": balance}
 
 
-async def test_nobody_pays_what_he_has_not(bank):
-    """A payment that fails moves nothing."""
+async def test_payment_needs_enough_money(bank):
+    """A payment that exceeds the balance raises an error and moves nothing."""
     await bank.open("ada", 1)
     await bank.open("bob", 0)
     with pytest.raises(asyncpg.CheckViolationError):
@@ -24,19 +24,19 @@ async def test_nobody_pays_what_he_has_not(bank):
     assert await bank.balances() == {"ada": 1, "bob": 0}
 
 
-async def test_all_pay_at_once(bank):
-    """Twenty payments on four connections: some are overtaken, none is lost or made twice."""
+async def test_concurrent_payments(bank):
+    """Twenty payments on four connections: each is made exactly once."""
     for owner in ("ada", "bob", "eve"):
         await bank.open(owner, 20)
-    ways = [("ada", "bob"), ("bob", "eve"), ("ada", "eve"), ("eve", "bob")] * 5
-    await asyncio.gather(*(bank.move(payer, payee, 1) for payer, payee in ways))
+    payments = [("ada", "bob"), ("bob", "eve"), ("ada", "eve"), ("eve", "bob")] * 5
+    await asyncio.gather(*(bank.move(payer, payee, 1) for payer, payee in payments))
     assert await bank.balances() == {"ada": 10, "bob": 25, "eve": 25}
 
 
 @pytest.mark.pg(isolation="clone")
-@pytest.mark.parametrize("time", range(3))  # of two workers, one has its clone replaced twice
-async def test_without_the_check(bank, time):
-    """A change of the schema is gone with the clone, and the pool knows the next one."""
+@pytest.mark.parametrize("time", range(3))  # on 2 workers, one database is replaced twice
+async def test_schema_change(bank, time):
+    """This test changes the schema, so the mark lets pgherd replace the database afterwards."""
     await bank.open("ada", 1)
     await bank.open("bob", 0)
     await bank.pool.execute("ALTER TABLE account DROP CONSTRAINT account_balance_check")

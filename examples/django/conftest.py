@@ -1,4 +1,4 @@
-"""Django on this worker's clone, by pytest-django's own fixtures and mark."""
+"""Fixtures that connect Django and pytest-django to the worker's own database."""
 
 import dj_database_url
 import pytest
@@ -8,24 +8,25 @@ from pgherd import command
 
 @pytest.fixture(scope="session")
 def pg_migrations():
-    """Build the template by Django, anew whenever one of the inputs changes.
+    """Create the schema with Django's migrations.
 
-    Django's own apps bring migrations, too: pyproject.toml says which Django it is.
+    Django's own apps have migrations, too, so pyproject.toml, which names Django's version, is
+    one of the inputs.
     """
     return command("python manage.py migrate", inputs=["library/migrations", "pyproject.toml"])
 
 
 @pytest.fixture(scope="session")
 def django_db_setup(pg_database):
-    """Connect to the clone, where pytest-django would make a test database."""
+    """Connect Django to the worker's database; pytest-django would create another one here."""
     connection.settings_dict.update(dj_database_url.parse(pg_database.url))
 
 
 @pytest.fixture
 def _django_db_helper(django_db_setup, pg, django_db_blocker):
-    """Let the test commit, where pytest-django would roll back, or flush all tables.
+    """Let tests commit; pytest-django would roll back or flush all tables here.
 
-    `db`, `transactional_db`, `live_server` and the mark `django_db` all come here.
+    `db`, `transactional_db`, `live_server` and the mark `django_db` all use this fixture.
     """
     with django_db_blocker.unblock():
         yield
@@ -33,7 +34,7 @@ def _django_db_helper(django_db_setup, pg, django_db_blocker):
 
 @pytest.fixture(scope="session")
 def pg_disconnect(django_db_setup, django_db_blocker):
-    """Close the connections, and the pool, before the clone is replaced."""
+    """Close all connections and the pool before the database is replaced."""
 
     def disconnect():
         with django_db_blocker.unblock():

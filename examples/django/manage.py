@@ -1,4 +1,4 @@
-"""Django's command line."""
+"""Django's command-line program."""
 
 import os
 import sys

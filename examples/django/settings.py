@@ -1,4 +1,4 @@
-"""Django's settings; DATABASE_URL says where the database is."""
+"""Django's settings. The variable DATABASE_URL names the database."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The library really commits; each test finds the shelf empty, and the genres there."""
+"""Each test starts without books and with the migrations' genres, although the views commit."""
 
 from threading import Thread
 from urllib.request import urlopen
@@ -14,13 +14,13 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def novel():
-    """Give a genre that the migrations have brought."""
+    """Return a genre that the migrations added."""
     return Genre.objects.get(name="novel")
 
 
 @pytest.fixture
-def told():
-    """Give the titles of which the signal told."""
+def sent_titles():
+    """Return the titles that the signal `book_added` was sent with."""
     titles = []
 
     def listen(title, **_):
@@ -32,42 +32,42 @@ def told():
 
 
 @pytest.mark.parametrize("time", range(2))
-def test_book_is_added(client, told, time):
-    """The title is unique, and yet each of these tests can add it; `on_commit` tells of it."""
+def test_book_is_added(client, sent_titles, time):
+    """Both runs of this test can add the same title, and the function for `on_commit` runs."""
     response = client.post("/books/add/", {"title": "Emma", "genre": "novel"})
     assert response.status_code == 201
     assert client.get("/books/").json() == {"books": ["Emma"]}
-    assert told == ["Emma"]
+    assert sent_titles == ["Emma"]
 
 
-def test_title_is_unique(client, told, novel):
-    """A second book of the title is refused, and nobody is told."""
+def test_title_is_unique(client, sent_titles, novel):
+    """A second book with the same title is refused, and no signal is sent."""
     Book.objects.create(title="Emma", genre=novel)
     with pytest.raises(IntegrityError):
         client.post("/books/add/", {"title": "Emma", "genre": "novel"})
-    assert told == []
+    assert sent_titles == []
 
 
-def test_genres_can_go():
-    """All rows of the migrations are deleted here; a flush would keep them from other tests."""
+def test_all_genres_are_deleted():
+    """This test deletes rows of a migration; the next test finds them again."""
     Genre.objects.all().delete()
     assert not Genre.objects.exists()
 
 
-def test_genres_are_there():
-    """The other tests find them as the migrations left them."""
+def test_genres_of_the_migration_exist():
+    """The genres are there, whichever test ran before; a flush would have removed them."""
     assert [genre.name for genre in Genre.objects.order_by("id")] == ["novel", "poetry"]
 
 
-def test_other_threads_see_it(live_server, novel):
-    """The live server answers with what the test committed."""
+def test_live_server_sees_committed_rows(live_server, novel):
+    """The live server runs in another thread, and finds the book that the test committed."""
     Book.objects.create(title="Emma", genre=novel)
     with urlopen(f"{live_server}/books/") as response:
         assert response.read() == b'{"books": ["Emma"]}'
 
 
-def test_one_waits_for_the_other(novel):
-    """Two add to a genre that one has locked: that takes two connections."""
+def test_concurrent_requests_take_turns(novel):
+    """Two threads, each with its own connection, lock the genre one after the other."""
 
     def add():
         with transaction.atomic():
@@ -84,9 +84,12 @@ def test_one_waits_for_the_other(novel):
 
 
 @pytest.mark.pg(isolation="clone")
-@pytest.mark.parametrize("time", range(3))  # of two workers, one has its clone replaced twice
-def test_migrations_can_be_taken_back(novel, time):
-    """A change of the schema is gone with the clone, and the pool knows the next one."""
+@pytest.mark.parametrize("time", range(3))  # on 2 workers, one database is replaced twice
+def test_migrations_are_reversible(novel, time):
+    """The migrations can be reversed, even if the tables have rows.
+
+    This changes the schema, so the mark lets pgherd replace the database afterwards.
+    """
     Book.objects.create(title="Emma", genre=novel)
     call_command("migrate", "library", "zero", verbosity=0)
     assert "library_book" not in connection.introspection.table_names()

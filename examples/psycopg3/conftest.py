@@ -1,4 +1,4 @@
-"""The queue on this worker's clone."""
+"""Fixtures that connect the queue to the worker's own database."""
 
 import pytest
 from pgherd import sql_files
@@ -8,13 +8,13 @@ from jobs import Queue
 
 @pytest.fixture(scope="session")
 def pg_migrations():
-    """Build the template from a file, anew whenever it changes."""
+    """Create the schema from a SQL file."""
     return sql_files("schema.sql")
 
 
 @pytest.fixture(scope="session")
 def open_queue(pg_database):
-    """Give one queue, with its pool, to all tests of this worker."""
+    """Create one queue, with its pool, for all tests."""
     queue = Queue(pg_database.url)
     yield queue
     queue.close()
@@ -22,14 +22,14 @@ def open_queue(pg_database):
 
 @pytest.fixture(scope="session")
 def pg_disconnect(open_queue):
-    """Close the pool before the clone is replaced.
+    """Close the pool before the database is replaced.
 
-    Not `pool.drain()`: it connects again at once, to the clone that is about to go.
+    `pool.drain()` does not help: it connects again at once, to the old database.
     """
     return open_queue.close
 
 
 @pytest.fixture
 def queue(open_queue, pg):
-    """Give the queue, without a job, however many tests have filled it."""
+    """Return the queue. It has no jobs, because `pg` resets the database after each test."""
     return open_queue

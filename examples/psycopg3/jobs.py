@@ -1,4 +1,4 @@
-"""A queue of jobs: each is done once, by whoever takes it first."""
+"""A queue of jobs; each job is done once."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ if TYPE_CHECKING:
 
 
 class Queue:
-    """The jobs in the database at this URL."""
+    """The queue in the database at this URL."""
 
     def __init__(self, url: str) -> None:
         self.url = url
 
     @cached_property
     def pool(self) -> ConnectionPool:
-        """Open the pool when it is first used."""
+        """The pool, which is opened when it is first used."""
         return ConnectionPool(self.url, min_size=1, max_size=4, open=True)
 
     def close(self) -> None:
-        """Close the pool and all its connections; who uses the queue again opens another."""
+        """Close the pool and its connections; the next use of the queue opens another pool."""
         if "pool" in self.__dict__:
             self.pool.close()
             del self.pool
 
     def add(self, *names: str) -> None:
-        """Add jobs, all or none."""
+        """Add jobs; if one cannot be added, add none."""
         with self.pool.connection() as connection, connection.cursor() as cursor:
             cursor.executemany("INSERT INTO job (name) VALUES (%s)", [[name] for name in names])
 
     def load(self, names: Iterable[str]) -> None:
-        """Add many jobs."""
+        """Add many jobs fast, with COPY."""
         with (
             self.pool.connection() as connection,
             connection.cursor().copy("COPY job (name) FROM STDIN") as copy,
@@ -45,7 +45,7 @@ class Queue:
 
     @contextmanager
     def take(self) -> Iterator[str | None]:
-        """Lend the oldest job that nobody has. It is done when the block ends without an error."""
+        """Take the oldest free job; it is done when the block ends without an error."""
         with self.pool.connection() as connection:
             row = connection.execute(
                 "DELETE FROM job WHERE id = (SELECT id FROM job ORDER BY id LIMIT 1"
@@ -54,6 +54,6 @@ class Queue:
             yield row[0] if row else None
 
     def waiting(self) -> list[str]:
-        """List the jobs that are not done."""
+        """Return the names of the jobs that are not done."""
         with self.pool.connection() as connection:
             return [name for (name,) in connection.execute("SELECT name FROM job ORDER BY id")]

@@ -3,10 +3,10 @@ CREATE TABLE job (
     name text NOT NULL UNIQUE
 );
 
-CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION notify_job() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_notify('job', NEW.name);
     RETURN NULL;
 END $$;
 
-CREATE TRIGGER tell AFTER INSERT ON job FOR EACH ROW EXECUTE FUNCTION tell();
+CREATE TRIGGER notify_job AFTER INSERT ON job FOR EACH ROW EXECUTE FUNCTION notify_job();

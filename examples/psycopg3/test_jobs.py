@@ -1,4 +1,4 @@
-"""Jobs are really committed; each test finds none."""
+"""Each test starts without jobs, although the queue commits."""
 
 import psycopg
 import pytest
@@ -6,57 +6,57 @@ import pytest
 
 @pytest.mark.parametrize("time", range(2))
 def test_job_is_added(queue, time):
-    """The name is unique, and yet each of these tests can add it."""
+    """Both runs of this test can add the same name."""
     queue.add("sweep")
     assert queue.waiting() == ["sweep"]
 
 
-def test_all_or_none(queue):
-    """Of jobs that are added together, one that is there already keeps out the others."""
+def test_jobs_are_added_together(queue):
+    """If one of several jobs exists already, none of them is added."""
     queue.add("sweep")
     with pytest.raises(psycopg.errors.UniqueViolation):
         queue.add("dust", "sweep")
     assert queue.waiting() == ["sweep"]
 
 
-def test_two_take_different_jobs(queue):
-    """Who comes second does not wait for the first: that takes two connections."""
+def test_concurrent_takers_get_different_jobs(queue):
+    """Three connections take jobs at once; none waits for another."""
     queue.add("sweep", "dust")
     with queue.take() as one, queue.take() as other, queue.take() as none:
         assert (one, other, none) == ("sweep", "dust", None)
     assert queue.waiting() == []
 
 
-def test_failed_job_is_there_again(queue):
-    """Who fails gives the job back."""
+def test_failed_job_returns_to_the_queue(queue):
+    """If the block raises an exception, the job is waiting again."""
     queue.add("sweep")
     with pytest.raises(ZeroDivisionError), queue.take():
         1 / 0  # noqa: B018
     assert queue.waiting() == ["sweep"]
 
 
-def test_who_listens_hears_of_jobs(queue, pg):
-    """PostgreSQL notifies at the commit, so a test that rolls back would hear nothing."""
+def test_listener_is_notified(queue, pg):
+    """PostgreSQL notifies at the commit; a test that rolls back would receive nothing."""
     with psycopg.connect(pg.url, autocommit=True) as connection:
         connection.execute("LISTEN job")
         queue.add("sweep", "dust")
-        heard = connection.notifies(timeout=5, stop_after=2)
-        assert [notify.payload for notify in heard] == ["sweep", "dust"]
+        notifications = connection.notifies(timeout=5, stop_after=2)
+        assert [notify.payload for notify in notifications] == ["sweep", "dust"]
 
 
-def test_many_are_loaded_fast(queue):
-    """COPY takes thousands of rows at once; the reset takes them away."""
+def test_many_jobs_are_loaded(queue):
+    """COPY adds 5,000 jobs; the reset removes them."""
     names = [f"job {number}" for number in range(5000)]
     queue.load(names)
     assert queue.waiting() == names
 
 
 @pytest.mark.pg(isolation="clone")
-@pytest.mark.parametrize("time", range(3))  # of two workers, one has its clone replaced twice
-def test_without_the_trigger(queue, pg, time):
-    """A change of the schema is gone with the clone, and the pool knows the next one."""
+@pytest.mark.parametrize("time", range(3))  # on 2 workers, one database is replaced twice
+def test_schema_change(queue, pg, time):
+    """This test changes the schema, so the mark lets pgherd replace the database afterwards."""
     with queue.pool.connection() as connection:
-        connection.execute("DROP TRIGGER tell ON job")
+        connection.execute("DROP TRIGGER notify_job ON job")
     with psycopg.connect(pg.url, autocommit=True) as connection:
         connection.execute("LISTEN job")
         queue.add("sweep")

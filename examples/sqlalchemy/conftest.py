@@ -1,4 +1,4 @@
-"""The shop on this worker's clone."""
+"""Fixtures that connect the shop to the worker's own database."""
 
 import pytest
 from pgherd import command
@@ -8,13 +8,13 @@ from shop import Shop, make_engine
 
 @pytest.fixture(scope="session")
 def pg_migrations():
-    """Build the template by Alembic, anew whenever a file in migrations/ changes."""
+    """Create the schema with Alembic's migrations."""
     return command("alembic upgrade head", inputs=["migrations"])
 
 
 @pytest.fixture(scope="session")
 def engine(pg_database):
-    """Give one engine, with its pool, to all tests of this worker."""
+    """Create one engine, with its pool, for all tests."""
     engine = make_engine(pg_database.url)
     yield engine
     engine.dispose()
@@ -22,11 +22,11 @@ def engine(pg_database):
 
 @pytest.fixture(scope="session")
 def pg_disconnect(engine):
-    """Close the pool's connections before the clone is replaced; the engine connects anew."""
+    """Close the pool before the database is replaced; the engine then opens another."""
     return engine.dispose
 
 
 @pytest.fixture
 def shop(engine, pg):
-    """Give the shop, without a product, however many tests have filled it."""
+    """Return the shop. It has no products, because `pg` resets the database after each test."""
     return Shop(engine)

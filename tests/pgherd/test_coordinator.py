@@ -1,4 +1,7 @@
-"""The coordinator: one server for a run, one builder for a template, a lease for each worker."""
+"""The coordinator: one server for a run, one builder for a template, one lease for each worker.
+
+The workers of these tests reach the coordinator as xdist's workers do, through the reception.
+"""
 
 from __future__ import annotations
 
@@ -23,42 +26,42 @@ from tests.pgherd.support.waiting import wait_until
 
 
 @pytest.fixture
-def said() -> list[str]:
-    """Give what was said to the person who runs the tests."""
+def output() -> list[str]:
+    """Return the lines that the coordinator shows to the person who runs the tests."""
     return []
 
 
 @pytest.fixture
-def owner(pg_server, said):
-    """Give the owner's side of a run on the outer run's server."""
+def owner(pg_server, output):
+    """Create the coordinator of a run that uses the outer run's server."""
     url = pg_server.database(pg_server.maintenance).url
-    with closing(Coordinator(Options(url=url), said.append)) as coordinator:
+    with closing(Coordinator(Options(url=url), output.append)) as coordinator:
         yield coordinator
 
 
 @pytest.fixture
 def reception(owner):
-    """Give the place where workers reach the owner."""
-    with closing(Reception(owner)) as place:
-        yield place
+    """Open the reception at which workers reach the owner."""
+    with closing(Reception(owner)) as opened:
+        yield opened
 
 
 @pytest.fixture
-def worker(reception):
-    """Give a function that connects a worker."""
-    lines = []
+def connect_worker(reception):
+    """Return a function that connects a worker to the owner."""
+    workers = []
 
     def connect(name: str) -> RemoteCoordinator:
-        lines.append(RemoteCoordinator(reception.invitation, name))
-        return lines[-1]
+        workers.append(RemoteCoordinator(reception.invitation, name))
+        return workers[-1]
 
     yield connect
-    for line in lines:
-        line.close()
+    for worker in workers:
+        worker.close()
 
 
 def in_thread(action) -> tuple[threading.Thread, list]:
-    """Run an action in a thread; its result, or what it raised, comes into the list."""
+    """Start an action in a thread; the list receives its result, or the exception it raised."""
     results = []
 
     def run() -> None:
@@ -72,26 +75,26 @@ def in_thread(action) -> tuple[threading.Thread, list]:
     return thread, results
 
 
-def test_all_workers_get_one_server(worker, pg_server, said):
-    """The server is started once, and its address handed to each."""
-    addresses = {worker(name).server() for name in ("gw0", "gw1", "gw2")}
+def test_all_workers_get_the_same_server(connect_worker, pg_server, output):
+    """The owner starts the server once, and gives every worker its address."""
+    addresses = {connect_worker(name).server() for name in ("gw0", "gw1", "gw2")}
     assert {(address.host, address.port) for address in addresses} == {
         (pg_server.host, pg_server.port)
     }
-    assert len(said) == 1
+    assert len(output) == 1
 
 
-def test_clone_is_named_after_run_and_worker(owner, worker):
-    """Two workers get two names, with the id of their run."""
-    assert worker("gw0").clone_name("gw0") == f"pgherd_{owner.run_id}_gw0"
-    assert worker("gw1").clone_name("gw1") == f"pgherd_{owner.run_id}_gw1"
+def test_clone_name_contains_the_run_and_the_worker(owner, connect_worker):
+    """The clones of two workers have two names; both contain the run's id."""
+    assert connect_worker("gw0").clone_name("gw0") == f"pgherd_{owner.run_id}_gw0"
+    assert connect_worker("gw1").clone_name("gw1") == f"pgherd_{owner.run_id}_gw1"
 
 
-def test_second_worker_waits_until_the_template_is_built(worker):
-    """One builds, the other waits, and then finds it ready."""
-    assert worker("gw0").claim("t", "gw0") is True
-    builder = worker("gw0")
-    thread, results = in_thread(lambda: worker("gw1").claim("t", "gw1"))
+def test_second_worker_waits_until_the_template_is_built(connect_worker):
+    """One worker builds the template; the other waits, and must not build it again."""
+    assert connect_worker("gw0").claim("t", "gw0") is True
+    builder = connect_worker("gw0")
+    thread, results = in_thread(lambda: connect_worker("gw1").claim("t", "gw1"))
     thread.join(0.2)
     assert results == []
     builder.settle("t", built=True)
@@ -99,81 +102,84 @@ def test_second_worker_waits_until_the_template_is_built(worker):
     assert results == [False]
 
 
-def test_failed_template_fails_for_all(worker):
-    """Who waited for a template that could not be built is told so."""
-    worker("gw0").claim("t", "gw0")
-    thread, results = in_thread(lambda: worker("gw1").claim("t", "gw1"))
-    worker("gw0").settle("t", built=False)
+def test_failed_template_fails_for_waiting_workers(connect_worker):
+    """If the builder fails, the workers that wait for the template get a MigrationError."""
+    connect_worker("gw0").claim("t", "gw0")
+    thread, results = in_thread(lambda: connect_worker("gw1").claim("t", "gw1"))
+    connect_worker("gw0").settle("t", built=False)
     thread.join(10)
     assert [type(result) for result in results] == [MigrationError]
 
 
-def test_another_builds_what_a_dead_worker_was_building(worker):
-    """When the lease of the builder breaks, the next in line has to build."""
-    builder = worker("gw0")
+def test_next_worker_builds_the_template_of_a_dead_builder(connect_worker):
+    """If the builder's connection breaks, the worker that waits must build the template."""
+    builder = connect_worker("gw0")
     builder.claim("t", "gw0")
-    thread, results = in_thread(lambda: worker("gw1").claim("t", "gw1"))
+    thread, results = in_thread(lambda: connect_worker("gw1").claim("t", "gw1"))
     builder.close()
     thread.join(10)
     assert results == [True]
 
 
-def test_broken_lease_drops_the_clone(worker, owner, pg_server, pg_template, link):
-    """The clone of a worker that is gone is dropped while the run goes on; no other is."""
-    lines = {name: worker(name) for name in ("gw1", "gw10")}
-    for name, line in lines.items():
-        line.server()
-        clones.make(pg_server, pg_template, line.clone_name(name))
-    lines["gw1"].close()
+def test_broken_lease_drops_the_clone(connect_worker, owner, pg_server, pg_template, connection):
+    """If a worker's connection breaks, the owner drops that worker's clone and no other."""
+    workers = {name: connect_worker(name) for name in ("gw1", "gw10")}
+    for name, worker in workers.items():
+        worker.server()
+        clones.make(pg_server, pg_template, worker.clone_name(name))
+    workers["gw1"].close()
 
-    def left() -> list[str]:
-        with link.cursor() as cursor:
+    def remaining() -> list[str]:
+        with connection.cursor() as cursor:
             cursor.execute("SELECT datname FROM pg_database WHERE datname ~ %s", [owner.run_id])
             return [name for (name,) in cursor.fetchall()]
 
-    wait_until(lambda: left() == [f"pgherd_{owner.run_id}_gw10"], 10)
+    wait_until(lambda: remaining() == [f"pgherd_{owner.run_id}_gw10"], 10)
 
 
-def test_a_server_that_is_gone_is_not_asked_for_each_worker(owner, caplog):
-    """It takes ten seconds each time. It is asked once more at the end: others may use it."""
+def test_owner_tries_an_unreachable_server_once_for_all_workers(owner, caplog):
+    """Each attempt takes ten seconds, so the owner makes one while the run lasts, one at the end.
 
-    def told() -> int:
+    The last attempt matters on a server that other runs use: the clones would stay there.
+    """
+
+    def attempts() -> int:
         return sum("could not drop" in record.getMessage() for record in caplog.records)
 
     owner._address = replace(owner.server(), port=1)  # noqa: SLF001
     for worker in ("gw0", "gw1"):
         owner.release(worker)
-    assert told() == 1
+    assert attempts() == 1
     owner.close()
-    assert told() == 2
+    assert attempts() == 2
 
 
 @pytest.mark.parametrize("function", [(sweep, "templates"), (comment, "read")])
-def test_what_is_done_for_others_does_not_fail_a_run(owner, worker, monkeypatch, function):
-    """The template is there, so its builder and who waits for it go on."""
+def test_failed_housekeeping_does_not_fail_a_run(owner, connect_worker, monkeypatch, function):
+    """If the sweep or the count of locks fails after the build, the template can still be used."""
 
     def fail(*_: object) -> None:
         raise psycopg2.OperationalError("sorry, too many clients already")
 
-    builder = worker("gw0")
+    builder = connect_worker("gw0")
     builder.server()
     builder.claim("t", "gw0")
-    thread, results = in_thread(lambda: worker("gw1").claim("t", "gw1"))
+    thread, results = in_thread(lambda: connect_worker("gw1").claim("t", "gw1"))
     monkeypatch.setattr(*function, fail)
     builder.settle("t", built=True)
     thread.join(10)
     assert results == [False]
 
 
-def test_who_does_not_know_the_key_is_refused(worker, reception):
-    """A stranger is turned away, and the workers are served as before."""
+def test_client_without_the_key_is_refused(connect_worker, reception):
+    """The reception refuses a client with another key, and goes on serving the workers."""
     with pytest.raises(AuthenticationError):
         Client(reception.invitation["address"], authkey=b"guessed")
-    assert worker("gw0").server()
+    assert connect_worker("gw0").server()
 
 
-def test_server_that_cannot_start_is_explained_once():
-    """The first to ask is told why, the others that somebody was."""
+def test_failed_start_of_the_server_is_explained_once():
+    """The first request raises an error with the reason; later errors refer to the first."""
     with closing(Coordinator(Options(url="postgresql://nobody@127.0.0.1:1/x"), print)) as owner:
         with pytest.raises(ServerError, match=r"127\.0\.0\.1:1, which pgherd_url names, cannot"):
             owner.server()
@@ -183,24 +189,24 @@ def test_server_that_cannot_start_is_explained_once():
 
 
 def test_interrupt_is_no_failure(owner, monkeypatch):
-    """Who presses Ctrl-C while the server starts is not told that the run was called wrongly."""
+    """After Ctrl-C during the start of the server, the run does not count as failed."""
     monkeypatch.setattr(owner, "_start", lambda: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         owner.server()
     assert not owner.failed
 
 
-def test_worker_is_told_when_its_owner_is_gone(owner):
-    """A worker whose owner has ended gets an error that says so."""
+def test_worker_gets_an_error_after_its_owner_has_ended(owner):
+    """If the owner has ended, a worker's next call raises an error that says so."""
     with closing(Reception(owner)) as reception:
-        line = RemoteCoordinator(reception.invitation, "gw0")
+        worker = RemoteCoordinator(reception.invitation, "gw0")
         reception.close()
         with pytest.raises(ServerError, match="the owner of this run does not answer"):
-            line.server()
+            worker.server()
 
 
-def test_nothing_is_started_after_the_end(owner):
-    """Who asks a run that has ended for its server gets an error, and no other server."""
+def test_closed_owner_starts_no_server(owner):
+    """After the end of the run, a request for the server raises an error and starts nothing."""
     owner.server()
     owner.close()
     with pytest.raises(ServerError, match="the run has ended"):

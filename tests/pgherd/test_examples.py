@@ -1,4 +1,4 @@
-"""The projects in examples/ pass on the run's own server, and leave no clone there."""
+"""The projects in examples/ pass on the outer run's server, and leave no clone there."""
 
 from __future__ import annotations
 
@@ -14,36 +14,29 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 PASSED = {"asyncpg": 7, "django": 10, "psycopg3": 10, "sqlalchemy": 9}
 
 
-@pytest.fixture
-def server(pg_server, monkeypatch):
-    """Give the run's server to the example, which would start one of its own."""
-    monkeypatch.setenv("PGHERD_URL", pg_server.database(pg_server.maintenance).url)
-    return pg_server
-
-
-def test_every_example_is_run():
-    """No example is forgotten here."""
+def test_all_examples_are_tested():
+    """Every folder of examples/ with a project is tested in this file."""
     assert {path.parent.name for path in EXAMPLES.glob("*/pyproject.toml")} == set(PASSED)
 
 
 @pytest.mark.parametrize("name", PASSED)
-def test_example_passes_and_leaves_nothing(pytester, server, link, name: str):
-    """Two workers run the whole suite, each on a clone; of that run's clones none is left."""
+def test_example_passes_and_leaves_no_clone(pytester, server, connection, name: str):
+    """Two workers pass the example's tests, each on its own clone, and the clones are dropped."""
     unwanted = shutil.ignore_patterns("__pycache__", ".*")
     shutil.copytree(EXAMPLES / name, pytester.path, ignore=unwanted, dirs_exist_ok=True)
     log = ["--log-file=log", "--log-file-mode=a", "--log-file-level=INFO"]
     result = pytester.runpytest_subprocess("-n2", "-pno:cacheprovider", *log, timeout=120)
     result.assert_outcomes(passed=PASSED[name])
     created = re.findall(r"created database (\S+)", (pytester.path / "log").read_text())
-    runs = {run for database in created if (run := naming.run_of(database))}
-    assert len(runs) == 1, created
-    assert {f"pgherd_{run}_gw{n}" for run in runs for n in range(2)} <= set(created)
-    assert [databases.names(link, f"pgherd_{run}_") for run in runs] == [[]]
+    run_ids = {run_id for database in created if (run_id := naming.run_of(database))}
+    assert len(run_ids) == 1, created
+    assert {f"pgherd_{run_id}_gw{n}" for run_id in run_ids for n in range(2)} <= set(created)
+    assert [databases.names(connection, f"pgherd_{run_id}_") for run_id in run_ids] == [[]]
 
 
 @pytest.mark.parametrize("name", PASSED)
-def test_example_shows_its_hook(name: str):
-    """What a reader copies has the hook, and the README names it and says how to run the tests."""
+def test_example_shows_pg_disconnect(name: str):
+    """The conftest.py defines the hook; the README names it and the command for the tests."""
     assert "def pg_disconnect(" in (EXAMPLES / name / "conftest.py").read_text()
     readme = (EXAMPLES / name / "README.md").read_text()
     assert "`pg_disconnect`" in readme

@@ -1,4 +1,4 @@
-"""What a run holds for other runs to see: for as long as it lives, and not longer."""
+"""The locks that show other runs that a run is alive."""
 
 from __future__ import annotations
 
@@ -13,61 +13,63 @@ from tests.pgherd.support.waiting import wait_until
 
 
 @pytest.fixture(autouse=True)
-def _soon(monkeypatch):
-    """Look more often than each five seconds, and not at once."""
+def _short_interval(monkeypatch):
+    """Check the connection every 0.3 seconds instead of every five."""
     monkeypatch.setattr(liveness, "_CHECK_EVERY", 0.3)
 
 
 @pytest.fixture
-def held(link, run):
-    """Give a function that says whether somebody holds one of the locks of this test."""
-    return lambda name: locks.is_held(link, f"{name} of {run}")
+def is_held(connection, run_id):
+    """Return a function that checks whether one of this test's locks is held."""
+    return lambda name: locks.is_held(connection, f"{name} of {run_id}")
 
 
 @pytest.fixture
-def lose(link, run, held):
-    """Give a function that ends the connection that holds a lock."""
+def end_connection_of(connection, run_id, is_held):
+    """Return a function that ends the connection that holds a lock."""
 
     def end(name: str) -> None:
-        with link.cursor() as cursor:
+        with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_locks"
                 " WHERE locktype = 'advisory' AND classid::bigint = %s AND objid::bigint = %s",
-                locks._halves(locks.naming.lock_key(f"{name} of {run}")),  # noqa: SLF001
+                locks._halves(locks.naming.lock_key(f"{name} of {run_id}")),  # noqa: SLF001
             )
-        wait_until(lambda: not held(name), 10)
+        wait_until(lambda: not is_held(name), 10)
 
     return end
 
 
-def test_it_lasts_as_long_as_the_run(pg_server, run, held):
-    """The locks are held until the end, and free afterwards."""
-    with closing(Liveness(pg_server, f"id of {run}")) as ours:
-        ours.hold(f"use of {run}")
-        assert held("id")
-        assert held("use")
-    wait_until(lambda: not held("id") and not held("use"), 10)
+def test_locks_are_held_until_the_run_ends(pg_server, run_id, is_held):
+    """The run holds its locks until `close`, and they are free afterwards."""
+    with closing(Liveness(pg_server, f"id of {run_id}")) as run_locks:
+        run_locks.hold(f"use of {run_id}")
+        assert is_held("id")
+        assert is_held("use")
+    wait_until(lambda: not is_held("id") and not is_held("use"), 10)
 
 
-def test_what_was_lost_is_taken_again(pg_server, run, held, lose, caplog):
-    """Whoever ends the connection does not end the run: soon it holds all again, and says so."""
-    with closing(Liveness(pg_server, f"id of {run}")) as ours:
-        ours.hold(f"use of {run}")
-        lose("id")
-        wait_until(lambda: held("id") and held("use"), 10)
+def test_lost_locks_are_taken_again(pg_server, run_id, is_held, end_connection_of, caplog):
+    """If the connection is lost, the run takes all locks again, and logs a warning."""
+    with closing(Liveness(pg_server, f"id of {run_id}")) as run_locks:
+        run_locks.hold(f"use of {run_id}")
+        end_connection_of("id")
+        wait_until(lambda: is_held("id") and is_held("use"), 10)
     assert "the connection that shows that this run is alive was lost" in caplog.text
 
 
-def test_who_takes_one_more_finds_out_what_was_lost(pg_server, run, held, lose, monkeypatch):
-    """With the next lock it takes those again that it had."""
+def test_next_lock_brings_back_the_lost_ones(
+    pg_server, run_id, is_held, end_connection_of, monkeypatch
+):
+    """If the connection is lost, `hold` takes the new lock and all earlier ones."""
     monkeypatch.setattr(liveness, "_CHECK_EVERY", 60)
-    with closing(Liveness(pg_server, f"id of {run}")) as ours:
-        lose("id")
-        ours.hold(f"use of {run}")
-        assert held("id")
-        assert held("use")
+    with closing(Liveness(pg_server, f"id of {run_id}")) as run_locks:
+        end_connection_of("id")
+        run_locks.hold(f"use of {run_id}")
+        assert is_held("id")
+        assert is_held("use")
 
 
-def test_this_run_is_seen_to_live(pg_database, link):
-    """Its lock is held on whatever server it has, also one of its own, or our tests drop it."""
-    assert locks.is_held(link, naming.run_of(pg_database.name))
+def test_outer_run_holds_its_lock(pg_database, connection):
+    """Every kind of server has the lock of its run; without it, the inner runs would sweep it."""
+    assert locks.is_held(connection, naming.run_of(pg_database.name))

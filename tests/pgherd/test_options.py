@@ -16,46 +16,46 @@ def read(flag: str | None = None, variable: str | None = None, ini: str = "ini:1
     )
 
 
-def test_the_command_line_wins():
-    """A flag wins over the environment and the ini file."""
+def test_flag_comes_first():
+    """A flag overrides the environment variable and the ini file."""
     assert read(flag="flag:1", variable="variable:1").image == "flag:1"
 
 
-def test_the_environment_comes_second():
-    """A variable wins over the ini file."""
+def test_environment_variable_comes_second():
+    """An environment variable overrides the ini file."""
     assert read(variable="variable:1").image == "variable:1"
 
 
-def test_the_ini_file_comes_third():
-    """What neither a flag nor a variable sets is read from the ini file."""
+def test_ini_file_comes_third():
+    """If neither a flag nor a variable sets an option, the ini file does."""
     assert read().image == "ini:1"
 
 
-def test_an_empty_variable_is_not_set():
-    """A variable that is set to nothing, as a compose file may do, counts as not set."""
+def test_empty_variable_counts_as_not_set():
+    """An empty variable, which a compose file can set, does not override the ini file."""
     assert read(variable="").image == "ini:1"
 
 
-def test_space_around_a_value_is_none_of_it():
-    """What a file says ends with its line, as a secret's does that was made by echo."""
+def test_space_around_a_value_is_removed():
+    """A value that was read from a file may end with a line break, which is removed."""
     assert read(variable=" variable:1\n").image == "variable:1"
 
 
-def test_defaults():
-    """Nothing has to be set: a container of postgres:17, unless a URL is given."""
+def test_options_have_defaults():
+    """Without any setting, pgherd chooses the server, and a container runs postgres:17."""
     chosen = options.Options()
     assert (chosen.server, chosen.image, chosen.url) == ("auto", "postgres:17", "")
 
 
-def test_one_option_has_three_names():
-    """An option is named alike on the command line, in the environment and in an ini file."""
+def test_option_has_three_names():
+    """The flag, the variable and the ini name of an option follow one pattern."""
     names = {(option.flag, option.variable, option.ini) for option in options.declared()}
     assert ("--pgherd-image", "PGHERD_IMAGE", "pgherd_image") in names
 
 
 @pytest.mark.parametrize("place", ["flag", "environment", "ini"])
-def test_a_bad_choice_is_told(place: str):
-    """Wherever it comes from, a bad choice is told with those that are possible."""
+def test_invalid_choice_raises_an_error(place: str):
+    """The error names the invalid choice and the valid ones, wherever the choice was set."""
     flag = {"pgherd_server": "podman" if place == "flag" else None}
     environ = {"PGHERD_SERVER": "podman"} if place == "environment" else {}
     ini = {option.ini: option.default for option in options.declared()}
@@ -67,15 +67,15 @@ def test_a_bad_choice_is_told(place: str):
 
 @pytest.fixture
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """Give a project with one test, and an environment without our variables."""
+    """Write a project with one test, and unset pgherd's environment variables."""
     for option in options.declared():
         monkeypatch.delenv(option.variable, raising=False)
     pytester.makepyfile("def test_one(): pass")
     return pytester
 
 
-def test_a_bad_choice_ends_the_run(project: pytest.Pytester):
-    """A bad choice is one line on the command line, without a traceback: exit code 4."""
+def test_invalid_choice_ends_the_run(project: pytest.Pytester):
+    """An invalid choice ends pytest with one line, without a traceback, and with exit code 4."""
     result = project.runpytest_subprocess("--pgherd-server=podman")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
@@ -84,21 +84,23 @@ def test_a_bad_choice_ends_the_run(project: pytest.Pytester):
     assert "Traceback" not in result.stderr.str() + result.stdout.str()
 
 
-def test_pytest_reads_all_three_places(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
-    """In a real run, too, a flag hides the variable, and the variable what the ini file says."""
-    project.makeini("[pytest]\npgherd_server = of-the-ini-file")
-    monkeypatch.setenv("PGHERD_SERVER", "of-the-environment")
-    project.runpytest_subprocess().stderr.fnmatch_lines(["*is 'of-the-environment'*"])
+def test_pytest_reads_flag_variable_and_ini_file(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+):
+    """In a real run, too, a flag overrides the variable, and the variable the ini file."""
+    project.makeini("[pytest]\npgherd_server = from-ini-file")
+    monkeypatch.setenv("PGHERD_SERVER", "from-environment")
+    project.runpytest_subprocess().stderr.fnmatch_lines(["*is 'from-environment'*"])
     monkeypatch.delenv("PGHERD_SERVER")
-    project.runpytest_subprocess().stderr.fnmatch_lines(["*is 'of-the-ini-file'*"])
+    project.runpytest_subprocess().stderr.fnmatch_lines(["*is 'from-ini-file'*"])
     assert project.runpytest_subprocess("--pgherd-server=docker").ret == pytest.ExitCode.OK
 
 
-def test_help_tells_each_option(project: pytest.Pytester):
-    """`--help` tells what an option does, its default and its variable."""
-    told = " ".join(project.runpytest_subprocess("--help").stdout.str().split())
+def test_help_describes_each_option(project: pytest.Pytester):
+    """`--help` shows what an option does, its default and its environment variable."""
+    text = " ".join(project.runpytest_subprocess("--help").stdout.str().split())
     assert (
         "--pgherd-image=PGHERD_IMAGE the image that the docker server runs "
         "(default: postgres:17; environment: PGHERD_IMAGE)"
-    ) in told
-    assert "(default: none; environment: PGHERD_URL)" in told
+    ) in text
+    assert "(default: none; environment: PGHERD_URL)" in text

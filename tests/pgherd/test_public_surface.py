@@ -1,4 +1,4 @@
-"""What is published stays: each public import, fixture, mark, option and attribute still exists."""
+"""Every published import, fixture, mark, option and attribute still exists."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ OPTIONS = ["server", "image", "bin", "url", "listen"]
 
 
 @pytest.mark.parametrize(("module", "names"), [("pgherd", PGHERD), ("pgherd.peewee", PEEWEE)])
-def test_every_public_name_can_be_imported(module: str, names: list[str]):
-    """The names of the first version are there, and `__all__` lists them."""
+def test_public_names_can_be_imported(module: str, names: list[str]):
+    """The public names of the first version exist, and `__all__` lists them."""
     found = importlib.import_module(module)
     assert [name for name in names if not hasattr(found, name)] == []
     assert set(names) <= set(found.__all__)
 
 
-def test_the_plugin_can_be_named_on_the_command_line():
-    """`-p pgherd.plugin` is what a project writes that switches autoloading off."""
+def test_plugin_module_can_be_imported():
+    """A project that disables autoloading of plugins writes `-p pgherd.plugin`."""
     assert inspect.isfunction(importlib.import_module("pgherd.plugin").pytest_configure)
 
 
-def test_every_fixture_exists_with_its_scope(pytester: pytest.Pytester):
-    """Pytest lists all seven fixtures, each with its scope."""
+def test_fixtures_exist_with_their_scopes(pytester: pytest.Pytester):
+    """`pytest --fixtures` lists the seven fixtures, each with its scope."""
     pytester.makepyfile("")
     lines = pytester.runpytest_subprocess("--fixtures", "-pno:randomly").outlines
     for name, scope in FIXTURES.items():
@@ -57,23 +57,21 @@ def test_every_fixture_exists_with_its_scope(pytester: pytest.Pytester):
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_every_option_exists_on_the_command_line_and_in_ini_files(
-    pytester: pytest.Pytester, name: str
-):
+def test_option_exists_with_its_three_names(pytester: pytest.Pytester, name: str):
     """`--help` shows the flag, the environment variable and the ini name."""
     text = pytester.runpytest_subprocess("--help").stdout.str()
     for shown in (f"--pgherd-{name}=", f"PGHERD_{name.upper()}", f"pgherd_{name} "):
         assert shown in text
 
 
-def test_the_mark_is_registered(pytester: pytest.Pytester):
-    """`--strict-markers` knows the mark."""
+def test_mark_is_registered(pytester: pytest.Pytester):
+    """`pytest --markers` lists the mark, so `--strict-markers` accepts it."""
     text = pytester.runpytest_subprocess("--markers").stdout.str()
     assert '@pytest.mark.pg(isolation="clone")' in text
 
 
-def test_a_database_has_its_attributes(pg_database: Database):
-    """A test finds these attributes on `pg` and `pg_database`."""
+def test_database_has_its_attributes(pg_database: Database):
+    """`pg` and `pg_database` have the published attributes."""
     assert isinstance(pg_database, Database)
     assert isinstance(pg_database.server, Address)
     assert pg_database.url.startswith("postgresql://")

@@ -1,1 +1,1 @@
-"""A library: its books, and what it answers to requests."""
+"""A library with books of several genres."""

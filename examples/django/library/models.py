@@ -1,13 +1,13 @@
-"""Books, each of a genre."""
+"""The models: books and genres."""
 
 from django.db import models
 from django.dispatch import Signal
 
-book_added = Signal()  # sent with the title, once it is certain
+book_added = Signal()  # sent with the title, after the commit
 
 
 class Genre(models.Model):
-    """A kind of book; the migrations bring some."""
+    """A kind of book; the migrations add some."""
 
     name = models.CharField(max_length=50, unique=True)
 
@@ -16,7 +16,7 @@ class Genre(models.Model):
 
 
 class Book(models.Model):
-    """A book on the shelf."""
+    """A book in the library."""
 
     title = models.CharField(max_length=200, unique=True)
     genre = models.ForeignKey(Genre, on_delete=models.CASCADE)

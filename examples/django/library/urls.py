@@ -1,4 +1,4 @@
-"""Where the library answers."""
+"""The URLs of the views."""
 
 from django.urls import path
 

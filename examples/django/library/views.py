@@ -1,4 +1,4 @@
-"""What the library answers to requests."""
+"""The views: list the books, add a book."""
 
 from functools import partial
 
@@ -11,7 +11,7 @@ from library.models import Book, Genre, book_added
 
 @require_GET
 def books(request):
-    """List the titles."""
+    """List the titles of all books."""
     titles = Book.objects.order_by("title").values_list("title", flat=True)
     return JsonResponse({"books": list(titles)})
 
@@ -19,7 +19,7 @@ def books(request):
 @require_POST
 @transaction.atomic
 def add(request):
-    """Put a book on the shelf; once that is certain, tell those who want to know."""
+    """Add a book, and send a signal after the commit."""
     genre = Genre.objects.get(name=request.POST["genre"])
     book = Book.objects.create(title=request.POST["title"], genre=genre)
     transaction.on_commit(partial(book_added.send, Book, title=book.title))

@@ -1,4 +1,4 @@
-"""How Alembic reaches the database: by the variable that the application reads, too."""
+"""Alembic's environment: it connects to the database that DATABASE_URL names."""
 
 import os
 

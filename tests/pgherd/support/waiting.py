@@ -1,4 +1,4 @@
-"""Waiting for what another process does, or the server."""
+"""Wait until another process, or the server, has done something."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ if TYPE_CHECKING:
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 30.0) -> float:
-    """Wait for a condition, so many seconds at most; give the seconds it took."""
+    """Wait until a condition is true, and return how many seconds that took.
+
+    Raises:
+        AssertionError: the condition is still false after this many seconds.
+    """
     began = time.monotonic()
     while not condition():
-        assert time.monotonic() - began < seconds, "it never happened"
+        assert time.monotonic() - began < seconds, f"the condition is still false after {seconds} s"
         time.sleep(0.005)
     return time.monotonic() - began

@@ -1,1 +1,1 @@
-"""What makes the tables, and the rows that are always there."""
+"""The migrations: tables, and the genres that every library has."""
