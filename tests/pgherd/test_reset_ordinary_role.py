@@ -35,7 +35,7 @@ def ordinary_role(pg_server: Address, connection, run_id: str) -> Iterator[Addre
 
 
 def test_an_ordinary_role_needs_no_new_clone_without_a_change(make_clone, ordinary_role: Address):
-    """Without a change, the reset knows that the clone is pristine, and it is kept."""
+    """If a test only reads, the clone is kept."""
     clone = make_clone(SCHEMA, server=ordinary_role)
     clone.execute("SELECT * FROM role")
     clone.assert_reset()
@@ -54,13 +54,15 @@ def test_an_ordinary_role_needs_no_new_clone_without_a_change(make_clone, ordina
         "COMMENT ON TABLE role IS 'x'",
     ],
 )
-def test_an_ordinary_role_gets_a_pristine_clone(make_clone, ordinary_role: Address, statement: str):
-    """Whatever was changed, the clone is pristine again."""
+def test_an_ordinary_role_gets_a_new_clone_for_every_change(
+    make_clone, ordinary_role: Address, statement: str
+):
+    """Whatever an ordinary role changed, the reset refuses, and the new clone is pristine."""
     clone = make_clone(SCHEMA, server=ordinary_role)
     for _ in range(2):
         clone.execute(statement)
         assert clone.difference()
-        clone.reset_or_replace()
+        clone.assert_replaced()
 
 
 def test_an_ordinary_role_ends_its_own_connections(make_clone, ordinary_role: Address):

@@ -1,4 +1,4 @@
-"""The reset where the schema has triggers and rules: it does not fire them."""
+"""The reset of a schema with triggers and rules: they write no rows during the reset."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ def test_a_reset_fires_no_trigger(shop: Clone):
 
 @pytest.mark.parametrize("when", ["ALWAYS", "REPLICA"])
 def test_a_trigger_that_fires_on_replicas_leaves_no_rows(make_clone, when: str):
-    """The clone is pristine even if its triggers fire in the role `replica`, like the reset's."""
+    """A trigger that could fire during the reset leaves no rows in the clone.
+
+    The reset sets `session_replication_role` to `replica`, and these triggers fire in that role.
+    """
     clone = make_clone(
         f"""
         CREATE TABLE audit (what text);
@@ -41,7 +44,7 @@ def test_a_trigger_that_fires_on_replicas_leaves_no_rows(make_clone, when: str):
 
 
 def test_a_rule_that_applies_on_replicas_keeps_no_rows(make_clone):
-    """The clone is pristine even if a rule that always applies turns DELETE into nothing."""
+    """A rule that could turn the DELETE of the reset into nothing keeps no rows in the clone."""
     clone = make_clone(
         "CREATE TABLE t (id int); CREATE RULE keep AS ON DELETE TO t DO INSTEAD NOTHING;"
         "ALTER TABLE t ENABLE ALWAYS RULE keep"

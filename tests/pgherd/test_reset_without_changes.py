@@ -1,4 +1,4 @@
-"""The reset after a test that changed nothing: the clone is kept."""
+"""The reset after a test that changed nothing, or nothing that lasts: the clone is kept."""
 
 from __future__ import annotations
 
