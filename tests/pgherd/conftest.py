@@ -16,6 +16,12 @@ from pgherd.postgres import connections, databases, locks, naming
 from pgherd.reset import generator
 from pgherd.template.build import build
 from tests.pgherd.support import histories
+from tests.pgherd.support.reset_clones import (  # noqa: F401 - fixtures
+    make_clone,
+    pristine_states,
+    shop,
+    shop_template,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The clone: a worker's own database, made from the template."""
+"""Clones: a worker's own databases, made from the template."""
 
 from __future__ import annotations
 
@@ -23,20 +23,22 @@ INSERT INTO t (name) VALUES ('Ada')
 
 
 @pytest.fixture
-def template(empty, ask, link) -> str:
-    """Give the name of a frozen template with a table and a row."""
-    database = empty("template")
-    ask(database, TABLE)
-    databases.freeze(link, database.name)
+def template(make_database, execute, connection) -> str:
+    """Create a frozen template with a table and a row, and return its name."""
+    database = make_database("template")
+    execute(database, TABLE)
+    databases.freeze(connection, database.name)
     return database.name
 
 
-def test_a_clone_has_what_the_template_has(pg_server: Address, template: str, run: str, ask):
-    """Tables, rows and the state of sequences are those of the template."""
-    database = clones.make(pg_server, template, f"pgherd_{run}_gw0")
-    assert (database.server, database.name) == (pg_server, f"pgherd_{run}_gw0")
-    ask(database, "INSERT INTO t (name) VALUES ('Bob')")
-    assert ask(database, "SELECT * FROM t") == [(1, "Ada"), (2, "Bob")]
+def test_a_clone_contains_what_the_template_contains(
+    pg_server: Address, template: str, run_id: str, execute
+):
+    """A clone has the tables, rows and sequence values of its template."""
+    database = clones.make(pg_server, template, f"pgherd_{run_id}_gw0")
+    assert (database.server, database.name) == (pg_server, f"pgherd_{run_id}_gw0")
+    execute(database, "INSERT INTO t (name) VALUES ('Bob')")
+    assert execute(database, "SELECT * FROM t") == [(1, "Ada"), (2, "Bob")]
 
 
 SETTINGS = """
@@ -45,96 +47,101 @@ WHERE datname = '{}'
 """
 
 
-def test_a_clone_has_the_settings_of_the_template(pg_server, empty, ask, run: str):
-    """CREATE DATABASE leaves out what ALTER DATABASE set, whatever has to be quoted in it."""
-    made = empty("set")
-    for each in (
+def test_a_clone_has_the_settings_of_the_template(pg_server, make_database, execute, run_id: str):
+    """A clone gets the settings that ALTER DATABASE gave the template, correctly quoted.
+
+    CREATE DATABASE does not copy them.
+    """
+    template = make_database("set")
+    for setting in (
         """search_path = "$user", "it's odd", public""",
         """app.tenant = 'it''s "1, 2"'""",
         "DateStyle = 'German, DMY'",
         "work_mem = '5MB'",
     ):
-        ask(made, f"ALTER DATABASE {made.name} SET {each}")
-    clones.make(pg_server, made.name, f"pgherd_{run}_gw0")
-    settings = ask(made, SETTINGS.format(made.name))
+        execute(template, f"ALTER DATABASE {template.name} SET {setting}")
+    clones.make(pg_server, template.name, f"pgherd_{run_id}_gw0")
+    settings = execute(template, SETTINGS.format(template.name))
     assert len(settings) == 4
-    assert ask(made, SETTINGS.format(f"pgherd_{run}_gw0")) == settings
+    assert execute(template, SETTINGS.format(f"pgherd_{run_id}_gw0")) == settings
 
 
-def test_clones_are_apart(pg_server: Address, template: str, run: str, ask):
-    """What is written in one clone is not in the other."""
-    one = clones.make(pg_server, template, f"pgherd_{run}_gw0")
-    two = clones.make(pg_server, template, f"pgherd_{run}_gw1")
-    ask(one, "DELETE FROM t")
-    assert ask(two, "SELECT name FROM t") == [("Ada",)]
+def test_clones_are_independent(pg_server: Address, template: str, run_id: str, execute):
+    """A change in one clone does not appear in another."""
+    one = clones.make(pg_server, template, f"pgherd_{run_id}_gw0")
+    two = clones.make(pg_server, template, f"pgherd_{run_id}_gw1")
+    execute(one, "DELETE FROM t")
+    assert execute(two, "SELECT name FROM t") == [("Ada",)]
 
 
-def test_a_clone_is_no_template(pg_server: Address, template: str, run: str, link):
-    """A clone takes connections and can be dropped, although it was made from a frozen template."""
-    clones.make(pg_server, template, f"pgherd_{run}_gw0")
-    assert databases.is_frozen(link, f"pgherd_{run}_gw0") is False
+def test_a_clone_is_not_frozen(pg_server: Address, template: str, run_id: str, connection):
+    """A clone of a frozen template accepts connections and can be dropped."""
+    clones.make(pg_server, template, f"pgherd_{run_id}_gw0")
+    assert databases.is_frozen(connection, f"pgherd_{run_id}_gw0") is False
 
 
-def test_a_clone_replaces_the_one_before_it(pg_server: Address, template: str, run: str, ask):
-    """A database of the same name is dropped with whoever is connected; its URL stays true."""
-    old = clones.make(pg_server, template, f"pgherd_{run}_gw0")
-    ask(old, "DROP TABLE t")
-    with closing(old.connect()) as connected:
-        connected.cursor().execute("CREATE TABLE u ()")
-        new = clones.make(pg_server, template, f"pgherd_{run}_gw0")
+def test_a_new_clone_replaces_the_old_one(pg_server: Address, template: str, run_id: str, execute):
+    """A new clone replaces a database of the same name, ends its connections and keeps its URL."""
+    old = clones.make(pg_server, template, f"pgherd_{run_id}_gw0")
+    execute(old, "DROP TABLE t")
+    with closing(old.connect()) as connection:
+        connection.cursor().execute("CREATE TABLE u ()")
+        new = clones.make(pg_server, template, f"pgherd_{run_id}_gw0")
         with pytest.raises(psycopg2.OperationalError):
-            connected.cursor().execute("SELECT 1")
+            connection.cursor().execute("SELECT 1")
     assert new.url == old.url
-    assert ask(old, "SELECT name FROM t") == [("Ada",)]
+    assert execute(old, "SELECT name FROM t") == [("Ada",)]
 
 
-def test_many_clones_at_once(pg_server: Address, template: str, run: str, ask):
-    """Eight workers that start at once have their clones, and no errors."""
-    names = [f"pgherd_{run}_gw{number}" for number in range(8)]
+def test_many_clones_are_made_at_once(pg_server: Address, template: str, run_id: str, execute):
+    """Eight workers that start at the same time all get their clones."""
+    names = [f"pgherd_{run_id}_gw{number}" for number in range(8)]
     with ThreadPoolExecutor(8) as pool:
-        clones = list(pool.map(lambda name: clones.make(pg_server, template, name), names))
-    assert [ask(each, "SELECT name FROM t") for each in clones] == [[("Ada",)]] * 8
+        made = list(pool.map(lambda name: clones.make(pg_server, template, name), names))
+    assert [execute(clone, "SELECT name FROM t") for clone in made] == [[("Ada",)]] * 8
 
 
-def test_a_template_that_is_not_there(pg_server: Address, run: str, link):
-    """Without the template nothing is made: PostgreSQL's own error is raised."""
-    with pytest.raises(psycopg2.errors.InvalidCatalogName, match=f"pgherd_{run}_none"):
-        clones.make(pg_server, f"pgherd_{run}_none", f"pgherd_{run}_gw0")
-    assert databases.names(link, f"pgherd_{run}_") == []
+def test_a_missing_template_raises_an_error(pg_server: Address, run_id: str, connection):
+    """If the template does not exist, PostgreSQL's error is raised and no database is created."""
+    with pytest.raises(psycopg2.errors.InvalidCatalogName, match=f"pgherd_{run_id}_none"):
+        clones.make(pg_server, f"pgherd_{run_id}_none", f"pgherd_{run_id}_gw0")
+    assert databases.names(connection, f"pgherd_{run_id}_") == []
 
 
-def test_spare_that_could_not_be_made_is_made_again(empty, link, run: str):
-    """That one failed, when the server was full say, does not spoil the next."""
-    template = f"pgherd_{run}_late"
-    with closing(clones.Spares(empty("gw0"), template)) as spares:
+def test_a_spare_is_made_after_another_failed(make_database, connection, run_id: str):
+    """If making a spare fails, the next call makes another one."""
+    template = f"pgherd_{run_id}_late"
+    with closing(clones.Spares(make_database("gw0"), template)) as spares:
         with pytest.raises(psycopg2.errors.InvalidCatalogName):
             spares.take()
-        databases.create(link, template)
-        assert spares.take().name == f"pgherd_{run}_gw0_2"
+        databases.create(connection, template)
+        assert spares.take().name == f"pgherd_{run_id}_gw0_2"
 
 
-def test_a_lost_connection_is_made_again(pg_server: Address, template: str, run: str, link):
-    """A test may end all connections to the server, ours with them."""
-    database = clones.make(pg_server, template, f"pgherd_{run}_gw0")
+def test_spares_connect_again_if_their_connection_was_ended(
+    pg_server: Address, template: str, run_id: str, connection
+):
+    """If a test ends all connections to the server, the next replacement opens a new one."""
+    database = clones.make(pg_server, template, f"pgherd_{run_id}_gw0")
     with closing(clones.Spares(database, template)) as spares:
         spares.replace()
-        pid = spares._link.info.backend_pid  # noqa: SLF001
-        link.cursor().execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+        pid = spares._connection.info.backend_pid  # noqa: SLF001
+        connection.cursor().execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
         spares.replace()
-        assert spares._link.info.backend_pid != pid  # noqa: SLF001
+        assert spares._connection.info.backend_pid != pid  # noqa: SLF001
 
 
-def test_a_clone_is_replaced_while_others_keep_connecting(
-    pg_server: Address, template: str, run: str, ask, link
+def test_a_clone_is_replaced_while_clients_keep_connecting(
+    pg_server: Address, template: str, run_id: str, execute, connection
 ):
-    """A pool that opens a connection for each that is ended does not hold a clone."""
-    database = clones.make(pg_server, template, f"pgherd_{run}_gw0")
-    ended = threading.Event()
+    """A clone is replaced even if a pool opens a new connection for each that is ended."""
+    database = clones.make(pg_server, template, f"pgherd_{run_id}_gw0")
+    stopped = threading.Event()
 
     def keep_connecting() -> None:
-        while not ended.is_set():
-            with suppress(psycopg2.OperationalError), closing(database.connect()) as own:
-                own.cursor().execute("SELECT pg_sleep(7)")
+        while not stopped.is_set():
+            with suppress(psycopg2.OperationalError), closing(database.connect()) as client:
+                client.cursor().execute("SELECT pg_sleep(7)")
 
     with ThreadPoolExecutor(12) as pool, closing(clones.Spares(database, template)) as spares:
         for _ in range(12):
@@ -143,6 +150,6 @@ def test_a_clone_is_replaced_while_others_keep_connecting(
             for _ in range(20):
                 spares.replace()
         finally:
-            ended.set()
-            connections.end(link, database.name)
-    assert ask(database, "SELECT name FROM t") == [("Ada",)]
+            stopped.set()
+            connections.end(connection, database.name)
+    assert execute(database, "SELECT name FROM t") == [("Ada",)]

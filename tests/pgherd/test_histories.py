@@ -1,7 +1,7 @@
-"""Whatever was done to a clone, its dump after the reset is the template's.
+"""Random histories of tests: after each reset, the clone's dump equals the template's.
 
-`make soak` runs many more histories. A part is named by its seed, and comes out the same again:
-`PGHERD_SEED=… PGHERD_HISTORIES=50 pytest tests/pgherd/test_histories.py`.
+`make soak` runs many more histories. To run one part again, set its seed, which is in the name of
+the test: `PGHERD_SEED=… PGHERD_HISTORIES=50 pytest tests/pgherd/test_histories.py`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import pytest
 
 from tests.pgherd.support import histories
 
-A_PART = 50
-NUMBER = int(os.environ.get("PGHERD_HISTORIES", "200"))
-FIRST = int(os.environ.get("PGHERD_SEED", "1"))
+HISTORIES_PER_TEST = 50
+HISTORIES = int(os.environ.get("PGHERD_HISTORIES", "200"))
+FIRST_SEED = int(os.environ.get("PGHERD_SEED", "1"))
+SEEDS = range(FIRST_SEED, FIRST_SEED + max(HISTORIES // HISTORIES_PER_TEST, 1))
 
 
-@pytest.mark.parametrize("seed", range(FIRST, FIRST + max(NUMBER // A_PART, 1)))
-def test_histories(subject: histories.Subject, seed: int):
-    """No history leaves a trace."""
-    histories.run(subject, min(A_PART, NUMBER), seed)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_history_leaves_a_difference(subject: histories.Subject, seed: int):
+    """After every test of a random history, the clone equals the template."""
+    histories.run(subject, min(HISTORIES_PER_TEST, HISTORIES), seed)

@@ -1,4 +1,4 @@
-"""The histories see: with one part of the reset taken out, they find a difference soon."""
+"""Mutations of the reset: if a part of its SQL is removed, the histories find a difference."""
 
 from __future__ import annotations
 
@@ -19,87 +19,99 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Mutation:
-    """A text of a module, what is taken out of it, and what stands there instead."""
+    """A constant of a module that holds SQL, the part to remove, and the part to put there."""
 
     constant: str
-    out: str
-    instead: str = ""
+    removed: str
+    inserted: str = ""
     module: ModuleType = generator
-    on: Callable[[connection], bool] = lambda _: True
-    """On which servers this text has a part in what is generated."""
+    applies_to: Callable[[connection], bool] = lambda _: True
+    """Whether the generator uses this constant on a server."""
 
 
-def _before_18(link: connection) -> bool:
-    return link.server_version < 180000
+def _before_18(connection: connection) -> bool:
+    return connection.server_version < 180000
 
 
-def _since_18(link: connection) -> bool:
-    return not _before_18(link)
+def _since_18(connection: connection) -> bool:
+    return not _before_18(connection)
 
 
-def _with_the_map(link: connection) -> bool:
-    with link.cursor() as run:
-        run.execute("SELECT FROM pg_available_extensions WHERE name = 'pg_visibility'")
-        return run.rowcount == 1
+def _has_visibility_map(connection: connection) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT FROM pg_available_extensions WHERE name = 'pg_visibility'")
+        return cursor.rowcount == 1
 
 
-_GONE = "count(*) FILTER (WHERE age(t.xmin) >= age(pgherd_since)) <> {rows}\n           OR count(*)"
+_XMIN = "count(*) FILTER (WHERE age(t.xmin) >= age(pgherd_since)) <> {rows}\n           OR count(*)"
 MUTATIONS = {
     "empty tables are not cleared": Mutation("_CLEAR", "DELETE FROM ONLY {table};"),
     "sequences are not rewound": Mutation(
-        "_REWIND", "PERFORM setval({id}::regclass, {last}, {called});", "NULL;", on=_before_18
+        "_REWIND",
+        "PERFORM setval({id}::regclass, {last}, {called});",
+        "NULL;",
+        applies_to=_before_18,
     ),
-    "sequences are always called": Mutation(
-        "_REWIND", ", {last}, {called})", ", {last})", on=_before_18
+    "sequences are always marked as called": Mutation(
+        "_REWIND", ", {last}, {called})", ", {last})", applies_to=_before_18
     ),
-    "only the value of a sequence counts": Mutation(
-        "_REWIND", " OR is_called <> {called}", on=_before_18
+    "the mark that a sequence was called is ignored": Mutation(
+        "_REWIND", " OR is_called <> {called}", applies_to=_before_18
     ),
-    "sequences that tell are not rewound": Mutation(
+    "sequences in a group are not rewound": Mutation(
         "_REWIND_ALL",
         "PERFORM setval(sequence.id::regclass, sequence.last, sequence.called)",
         "PERFORM",
     ),
-    "sequences that tell are not asked": Mutation(
-        "_WHICH_MOVED", "IS DISTINCT FROM sequence.last", "IS NULL", on=_before_18
+    "sequences in a group are never found changed": Mutation(
+        "_WHICH_MOVED", "IS DISTINCT FROM sequence.last", "IS NULL", applies_to=_before_18
     ),
-    "sequences are not asked": Mutation(
-        "_WHICH_MOVED_SINCE_18", "IS DISTINCT FROM (s", "< (s", on=_since_18
+    "sequences in a group are found changed only if they are lower": Mutation(
+        "_WHICH_MOVED_SINCE_18", "IS DISTINCT FROM (s", "< (s", applies_to=_since_18
     ),
-    "seeded rows stay": Mutation("_RESTORE", "DELETE FROM ONLY {table};"),
-    "seeded rows do not come back": Mutation(
+    "changed seeded rows are not deleted": Mutation("_RESTORE", "DELETE FROM ONLY {table};"),
+    "seeded rows are not restored": Mutation(
         "_RESTORE", "INSERT INTO {table} {target} SELECT {columns} FROM {copy};"
     ),
-    "seeded rows are only counted": Mutation("_RESTORE", _GONE, "count(*)"),
-    "new rows among seeded ones": Mutation("_RESTORE", "OR count(*) <> {rows} "),
+    "updates of seeded rows are ignored": Mutation("_RESTORE", _XMIN, "count(*)"),
+    "new rows in seeded tables are ignored": Mutation("_RESTORE", "OR count(*) <> {rows} "),
 }
-# A random history meets these seldom: a statement each, by the rules of the state machine.
-SELDOM = {
-    "the value of a sequence that was not called": (
-        Mutation("_MOVED", "last_value <> {last} OR ", on=_before_18),
+# Random histories seldom contain a statement that finds these mutations, so each comes with one.
+SELDOM_FOUND = {
+    "the value of a sequence that was never called is ignored": (
+        Mutation("_MOVED", "last_value <> {last} OR ", applies_to=_before_18),
         "SELECT setval('fresh', 5, false)",
     ),
-    "marks of many rows": (
-        Mutation("_MANY_CHANGED", "* {block}", "* 0 + pg_relation_size({id})", on=_with_the_map),
+    "the visibility map of many rows is ignored": (
+        Mutation(
+            "_MANY_CHANGED",
+            "* {block}",
+            "* 0 + pg_relation_size({id})",
+            applies_to=_has_visibility_map,
+        ),
         "UPDATE many SET a = 0 WHERE id = 3",
     ),
-    "the file of many rows": (
-        Mutation("_MANY_CHANGED", "pg_relation_filenode({id}) <> {file}\nOR", on=_with_the_map),
+    "the file of many rows is ignored": (
+        Mutation(
+            "_MANY_CHANGED",
+            "pg_relation_filenode({id}) <> {file}\nOR",
+            applies_to=_has_visibility_map,
+        ),
         "TRUNCATE many",
     ),
-    "changes of the schema": (
+    "the log of schema changes is ignored": (
         Mutation("_DDL_LOGGED", "EXISTS", "false AND EXISTS", schema_guard),
         "COMMENT ON TABLE role IS 'new'",
     ),
-    "sums of catalogs": (
+    "the sums over catalogs are ignored": (
         Mutation("_SUM_CHANGED", "IS DISTINCT FROM {sum}", "= 0", schema_guard),
         "SELECT lo_unlink(4711)",
     ),
-    "rows of catalogs": (
+    "rows in empty catalogs are ignored": (
         Mutation("_ANY_ROW", "EXISTS", "false AND EXISTS", schema_guard),
         "CLUSTER role USING role_pkey",
     ),
-    "what is the database's": (
+    "the rights on the database are ignored": (
         Mutation("_DATABASE_CHANGED", "datacl IS NOT NULL OR ", "", schema_guard),
         "GRANT CREATE ON DATABASE {database} TO PUBLIC",
     ),
@@ -107,37 +119,39 @@ SELDOM = {
 
 
 def _mutate(monkeypatch: pytest.MonkeyPatch, mutation: Mutation) -> None:
-    before = getattr(mutation.module, mutation.constant)
-    assert mutation.out in before
-    mutated = before.replace(mutation.out, mutation.instead)
+    original = getattr(mutation.module, mutation.constant)
+    assert mutation.removed in original
+    mutated = original.replace(mutation.removed, mutation.inserted)
     monkeypatch.setattr(mutation.module, mutation.constant, mutated)
 
 
 @pytest.fixture
 def mutant(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, link: connection
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, connection: connection
 ) -> None:
-    """Take a part out of what will be generated."""
-    if not request.param.on(link):
-        pytest.skip("it is not generated for this server")
+    """Mutate the SQL that the generator will write into the template."""
+    if not request.param.applies_to(connection):
+        pytest.skip("the generator does not use this SQL on this server")
     _mutate(monkeypatch, request.param)
 
 
 @pytest.mark.parametrize("mutant", MUTATIONS.values(), ids=MUTATIONS, indirect=True)
-def test_a_mutation_is_found(mutant, subject: histories.Subject):
-    """A short run of histories finds what is missing."""
-    with pytest.raises(AssertionError, match=r"not as in the template|rows are undone in place"):
+def test_random_histories_find_a_mutation(mutant, subject: histories.Subject):
+    """Sixty random histories find each of these mutations."""
+    with pytest.raises(AssertionError, match=r"differs from the template|must undo it in place"):
         histories.run(subject, 60, 1, shrink=False)
 
 
-@pytest.mark.parametrize(("mutant", "statement"), SELDOM.values(), ids=SELDOM, indirect=["mutant"])
-def test_a_mutation_that_is_met_seldom_is_found(mutant, subject: histories.Subject, statement: str):
-    """The state machine sees what is missing in its own terms."""
-    with pytest.raises(AssertionError, match="not as in the template"):
+@pytest.mark.parametrize(
+    ("mutant", "statement"), SELDOM_FOUND.values(), ids=SELDOM_FOUND, indirect=["mutant"]
+)
+def test_a_statement_finds_a_mutation(mutant, subject: histories.Subject, statement: str):
+    """A history of one statement finds each of these mutations."""
+    with pytest.raises(AssertionError, match="differs from the template"):
         histories.run_one(subject, statement)
 
 
-@pytest.mark.parametrize("statement", [statement for _, statement in SELDOM.values()])
-def test_without_a_mutation_there_is_nothing_to_find(subject: histories.Subject, statement: str):
-    """The same statements leave no trace where nothing was taken out."""
+@pytest.mark.parametrize("statement", [statement for _, statement in SELDOM_FOUND.values()])
+def test_a_statement_finds_nothing_without_a_mutation(subject: histories.Subject, statement: str):
+    """Without a mutation, the same statements leave no difference."""
     histories.run_one(subject, statement)

@@ -1,4 +1,4 @@
-"""The template: built once, frozen as the last step."""
+"""Templates: each is built once, and freezing it is the last step."""
 
 from __future__ import annotations
 
@@ -21,112 +21,122 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def name(run: str) -> str:
-    """Give the name of a template of this test's own."""
-    return f"pgherd_{run}_template"
+def name(run_id: str) -> str:
+    """Return the name of a template that only this test uses."""
+    return f"pgherd_{run_id}_template"
 
 
 @pytest.fixture
-def inside(link, ask, name: str, pg_server: Address, run: str):
-    """Give a function that asks a clone of the template, which itself nobody can connect to."""
+def execute_in_clone(connection, execute, name: str, pg_server: Address, run_id: str):
+    """Return a function that executes SQL in a clone, as the template accepts no connections."""
 
-    def ask_clone(statement: str) -> list[tuple]:
-        databases.create(link, f"pgherd_{run}_look", name)
+    def execute_in(statement: str) -> list[tuple]:
+        databases.create(connection, f"pgherd_{run_id}_look", name)
         try:
-            return ask(pg_server.database(f"pgherd_{run}_look"), statement)
+            return execute(pg_server.database(f"pgherd_{run_id}_look"), statement)
         finally:
-            databases.drop(link, f"pgherd_{run}_look")
+            databases.drop(connection, f"pgherd_{run_id}_look")
 
-    return ask_clone
+    return execute_in
 
 
 TABLES = "SELECT relname::text FROM pg_class WHERE oid >= 16384 AND relkind = 'r' ORDER BY 1"
 
 
 def test_steps_run_in_order_and_the_result_is_frozen(
-    pg_server: Address, name: str, ask, inside, link
+    pg_server: Address, name: str, execute, execute_in_clone, connection
 ):
-    """Each step finds what the one before it did, and the frozen template has it all."""
+    """Each step sees what the step before it did, and the frozen template contains all of it."""
     build(
         pg_server,
         name,
-        lambda database: ask(database, "CREATE TABLE one ()"),
-        lambda database: ask(database, "ALTER TABLE one RENAME TO two"),
+        lambda database: execute(database, "CREATE TABLE one ()"),
+        lambda database: execute(database, "ALTER TABLE one RENAME TO two"),
     )
-    assert inside(TABLES) == [("two",)]
-    assert databases.is_frozen(link, name) is True
+    assert execute_in_clone(TABLES) == [("two",)]
+    assert databases.is_frozen(connection, name) is True
 
 
-def test_steps_see_a_database_that_takes_connections(pg_server: Address, name: str, link):
-    """While it is built, the template is an ordinary database under its final name."""
+def test_a_template_is_not_frozen_while_it_is_built(pg_server: Address, name: str, connection):
+    """A step gets an ordinary database that already has the template's name."""
     seen = []
 
     def step(database: Database) -> None:
-        seen.append((database.name, databases.is_frozen(link, name)))
+        seen.append((database.name, databases.is_frozen(connection, name)))
 
     build(pg_server, name, step)
     assert seen == [(name, False)]
 
 
 def test_a_finished_template_is_not_built_again(pg_server: Address, name: str):
-    """The second build finds the template and runs no step."""
+    """If the template exists and is frozen, the build runs no step."""
     steps = []
     build(pg_server, name, lambda _: steps.append("first"))
     build(pg_server, name, lambda _: steps.append("second"))
     assert steps == ["first"]
 
 
-def test_a_half_built_template_is_built_again(pg_server: Address, name: str, empty, ask, inside):
-    """A template found unfrozen was left by a builder that died: nothing of it is kept."""
-    ask(empty("template"), "CREATE TABLE half ()")
-    build(pg_server, name, lambda database: ask(database, "CREATE TABLE whole ()"))
-    assert inside(TABLES) == [("whole",)]
+def test_a_half_built_template_is_built_again(
+    pg_server: Address, name: str, make_database, execute, execute_in_clone
+):
+    """An unfrozen template was left by a process that died, so it is dropped and built again."""
+    execute(make_database("template"), "CREATE TABLE half ()")
+    build(pg_server, name, lambda database: execute(database, "CREATE TABLE whole ()"))
+    assert execute_in_clone(TABLES) == [("whole",)]
 
 
-def test_a_half_built_template_that_somebody_looks_at(pg_server: Address, name: str, empty, link):
-    """A connection to a half-built template does not keep it from being built again."""
-    with closing(empty("template").connect()) as other:
+def test_a_half_built_template_with_an_open_connection_is_built_again(
+    pg_server: Address, name: str, make_database, connection
+):
+    """A connection to a half-built template does not prevent the build."""
+    with closing(make_database("template").connect()) as other:
         other.cursor().execute("SELECT 1")
         build(pg_server, name)
-    assert databases.is_frozen(link, name) is True
+    assert databases.is_frozen(connection, name) is True
 
 
-def test_a_template_of_other_collations_is_built_again(pg_server: Address, name: str, link, inside):
-    """An update of the server's machine may bring others; PostgreSQL then refuses to clone it."""
-    if link.server_version < 150000:
-        pytest.skip("a database has no version of its collations before PostgreSQL 15")
+def test_a_template_with_outdated_collations_is_built_again(
+    pg_server: Address, name: str, connection, execute_in_clone
+):
+    """If the machine's collations changed, PostgreSQL cannot clone the template: build it again."""
+    if connection.server_version < 150000:
+        pytest.skip("before PostgreSQL 15, a database has no version of its collations")
     build(pg_server, name)
     older = "UPDATE pg_database SET datcollversion = '1' WHERE datname = %s"
-    link.cursor().execute(older, [name])
+    connection.cursor().execute(older, [name])
     with pytest.raises(psycopg2.errors.InternalError, match="collation version"):
-        inside("SELECT 1")
+        execute_in_clone("SELECT 1")
     build(pg_server, name)
-    assert inside("SELECT 1") == [(1,)]
+    assert execute_in_clone("SELECT 1") == [(1,)]
 
 
 @pytest.mark.parametrize("builders", [2, 8])
-def test_builders_at_once(pg_server: Address, name: str, ask, inside, builders: int):
-    """Of several builders at once one runs the steps; the others return when it is finished."""
+def test_one_of_several_builders_runs_the_steps(
+    pg_server: Address, name: str, execute, execute_in_clone, builders: int
+):
+    """If several builders start at once, one runs the steps and the others wait for it."""
     ready = threading.Barrier(builders)
     steps = []
 
     def step(database: Database) -> None:
         steps.append(database.name)
         time.sleep(0.05)
-        ask(database, "CREATE TABLE t ()")
+        execute(database, "CREATE TABLE t ()")
 
-    def build(_: int) -> list[str]:
+    def build_at_once(_: int) -> list[str]:
         ready.wait(10)
         build(pg_server, name, step)
         return list(steps)
 
     with ThreadPoolExecutor(builders) as pool:
-        assert list(pool.map(build, range(builders))) == [[name]] * builders
-    assert inside(TABLES) == [("t",)]
+        assert list(pool.map(build_at_once, range(builders))) == [[name]] * builders
+    assert execute_in_clone(TABLES) == [("t",)]
 
 
-def test_builders_at_once_that_know_different_databases(pg_server: Address, name: str, ask, inside):
-    """Locks are of one database; who builds from another waits all the same."""
+def test_builders_in_different_maintenance_databases_wait_for_each_other(
+    pg_server: Address, name: str, execute, execute_in_clone
+):
+    """One builder runs the steps, although each lock of PostgreSQL belongs to one database."""
     servers = [replace(pg_server, maintenance=each) for each in ("template1", "postgres")] * 4
     ready = threading.Barrier(len(servers))
     steps = []
@@ -134,30 +144,32 @@ def test_builders_at_once_that_know_different_databases(pg_server: Address, name
     def step(database: Database) -> None:
         steps.append(database.server.maintenance)
         time.sleep(0.05)
-        ask(database, "CREATE TABLE t ()")
+        execute(database, "CREATE TABLE t ()")
 
-    def build(server: Address) -> int:
+    def build_at_once(server: Address) -> int:
         ready.wait(10)
         build(server, name, step)
         return len(steps)
 
     with ThreadPoolExecutor(len(servers)) as pool:
-        assert list(pool.map(build, servers)) == [1] * len(servers)
-    assert inside(TABLES) == [("t",)]
+        assert list(pool.map(build_at_once, servers)) == [1] * len(servers)
+    assert execute_in_clone(TABLES) == [("t",)]
 
 
-def test_note_tells_how_big_it_is_and_when_it_was_used(pg_server: Address, name: str, link, ask):
-    """A finished template says so in the list of databases, and each further use is noted."""
+def test_the_comment_has_the_size_and_the_last_use(
+    pg_server: Address, name: str, connection, execute
+):
+    """The comment on a template counts its relations, and each build records the time of use."""
     schema = "CREATE TABLE t (id serial PRIMARY KEY, body text)"
-    build(pg_server, name, lambda database: ask(database, schema))
-    first = comment.read(link, name)
+    build(pg_server, name, lambda database: execute(database, schema))
+    first = comment.read(connection, name)
     build(pg_server, name)
-    second = comment.read(link, name)
+    second = comment.read(connection, name)
     assert first.relations == second.relations == 3  # the table, its index, its sequence
     assert first.used < second.used
 
 
-def test_different_templates_are_built_side_by_side(pg_server: Address, name: str):
+def test_different_templates_are_built_at_once(pg_server: Address, name: str):
     """A builder does not wait for the builder of another template."""
     both = threading.Barrier(2)
     names = [f"{name}1", f"{name}2"]
@@ -167,23 +179,25 @@ def test_different_templates_are_built_side_by_side(pg_server: Address, name: st
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_a_failing_step_leaves_nothing(
-    pg_server: Address, name: str, ask, link, error: type[BaseException]
+def test_a_failing_step_leaves_no_database_and_no_lock(
+    pg_server: Address, name: str, execute, connection, error: type[BaseException]
 ):
-    """What a step raises is raised by the build, and the database is gone, as is the lock."""
+    """The build raises what a step raises, after it has dropped the database and unlocked."""
 
     def fail(database: Database) -> None:
-        ask(database, "CREATE TABLE half ()")
+        execute(database, "CREATE TABLE half ()")
         raise error("of the step")
 
     with pytest.raises(error, match="of the step"):
         build(pg_server, name, fail)
-    assert databases.names(link, name) == []
-    assert not locks.is_held(link, name)
+    assert databases.names(connection, name) == []
+    assert not locks.is_held(connection, name)
 
 
-def test_a_failing_step_that_is_still_connected(pg_server: Address, name: str, link):
-    """A step that fails with a transaction open leaves nothing, either."""
+def test_a_failing_step_with_an_open_transaction_leaves_no_database(
+    pg_server: Address, name: str, connection
+):
+    """If a step fails with a transaction open, the database is dropped all the same."""
     opened = []
 
     def fail(database: Database) -> None:
@@ -194,11 +208,13 @@ def test_a_failing_step_that_is_still_connected(pg_server: Address, name: str, l
     with pytest.raises(ValueError, match="of the step"):
         build(pg_server, name, fail)
     opened[0].close()
-    assert databases.names(link, name) == []
+    assert databases.names(connection, name) == []
 
 
-def test_after_a_failure_the_next_builds(pg_server: Address, name: str, ask, inside):
-    """A builder that waited while another failed builds the template itself."""
+def test_a_waiting_builder_builds_after_another_failed(
+    pg_server: Address, name: str, execute, execute_in_clone
+):
+    """A builder that waited for another one builds the template itself if the other one failed."""
     failing = threading.Event()
 
     def fail(_: Database) -> None:
@@ -208,20 +224,20 @@ def test_after_a_failure_the_next_builds(pg_server: Address, name: str, ask, ins
 
     def succeed() -> None:
         failing.wait(10)
-        build(pg_server, name, lambda database: ask(database, "CREATE TABLE t ()"))
+        build(pg_server, name, lambda database: execute(database, "CREATE TABLE t ()"))
 
     with ThreadPoolExecutor(1) as pool:
         second = pool.submit(succeed)
         with pytest.raises(ValueError, match="of the first"):
             build(pg_server, name, fail)
         second.result(10)
-    assert inside(TABLES) == [("t",)]
+    assert execute_in_clone(TABLES) == [("t",)]
 
 
-def test_a_connection_that_a_step_left_does_not_block(
-    pg_server: Address, name: str, link, run: str
+def test_a_connection_that_a_step_left_open_delays_no_clone(
+    pg_server: Address, name: str, connection, run_id: str
 ):
-    """A step's connections end with the build, so that the first clone is made without a wait."""
+    """The build ends the connections to the template, so the first clone need not wait for them."""
     opened = []
 
     def forget(database: Database) -> None:
@@ -230,6 +246,6 @@ def test_a_connection_that_a_step_left_does_not_block(
 
     build(pg_server, name, forget)
     began = time.monotonic()
-    databases.create(link, f"pgherd_{run}_clone", name)
+    databases.create(connection, f"pgherd_{run_id}_clone", name)
     assert time.monotonic() - began < 2
     opened[0].close()
