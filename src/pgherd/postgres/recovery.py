@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-import psycopg2
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import psycopg2
 
 WITHIN = 30.0
 """How long to wait for a server that recovers, in seconds."""
 
-_STARTING = ("the database system is starting up", "the database system is in recovery mode")
+_STARTING = (
+    "the database system is starting up",
+    "the database system is in recovery mode",
+    "the database system is not yet accepting connections",
+)
 _CRASHED = (
     *_STARTING,
     "because of crash of another server process",

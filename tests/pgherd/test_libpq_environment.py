@@ -1,0 +1,44 @@
+"""libpq's environment variables, set for another server: a server of pgherd's own ignores them."""
+
+from __future__ import annotations
+
+import pytest
+
+VARIABLES = {
+    "PGHOST": "192.0.2.1",
+    "PGHOSTADDR": "192.0.2.1",
+    "PGPORT": "1",
+    "PGUSER": "nobody",
+    "PGPASSWORD": "wrong",
+    "PGDATABASE": "nowhere",
+    "PGSSLMODE": "require",
+    "PGREQUIRESSL": "1",
+    "PGTARGETSESSIONATTRS": "standby",
+    "PGREQUIREAUTH": "gss",
+    "PGCHANNELBINDING": "require",
+    "PGGSSENCMODE": "require",
+    "PGOPTIONS": "-c default_transaction_read_only=on",
+    "PGLOADBALANCEHOSTS": "random",
+}
+# The test's own connection has to ignore them, too: it is given what a driver would be given.
+TEST = """
+import os, pytest
+
+@pytest.mark.parametrize("number", range(2))
+def test_write(pg, number, monkeypatch):
+    connection = pg.connect()
+    cursor = connection.cursor()
+    cursor.execute("CREATE TABLE thing (id int)")
+    connection.commit()
+    connection.close()
+"""
+
+
+@pytest.mark.parametrize("kind", ["docker", "embedded"])
+@pytest.mark.parametrize("name", VARIABLES)
+def test_a_variable_does_not_lead_elsewhere(pytester, monkeypatch, kind: str, name: str):
+    """The run finds its server, and every reset works, whatever the shell says of another one."""
+    monkeypatch.setenv(name, VARIABLES[name])
+    pytester.makepyfile(TEST)
+    result = pytester.runpytest_subprocess("-n0", f"--pgherd-server={kind}", timeout=50)
+    result.assert_outcomes(passed=2)
