@@ -58,6 +58,9 @@ SCHEMA_CHANGES = {
     "create schema": "CREATE SCHEMA s",
     "create enum": "CREATE TYPE colour AS ENUM ('red')",
     "add enum value": "ALTER TYPE mood ADD VALUE 'so so'",
+    "delete from a catalog of enum values": "DELETE FROM pg_enum WHERE enumlabel = 'ill'",
+    "make an index invalid in the catalog": "UPDATE pg_index SET indisvalid = false"
+    " WHERE indexrelid = 'names_name_idx'::regclass",
     "rename enum value": "ALTER TYPE mood RENAME VALUE 'ill' TO 'sick'",
     "create domain": "CREATE DOMAIN positive AS int CHECK (VALUE > 0)",
     "create range type": "CREATE TYPE span AS RANGE (subtype = time)",

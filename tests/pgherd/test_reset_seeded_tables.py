@@ -104,3 +104,22 @@ def test_a_truncated_table_of_many_rows_means_a_new_clone(make_clone, refill: st
     )
     clone.execute(f"BEGIN; TRUNCATE many{refill}; COMMIT")
     clone.assert_replaced()
+
+
+FILLED_AT_ONCE = {
+    "COPY": "CREATE TABLE many (a int); COPY many FROM PROGRAM 'seq 1 {rows}'",
+    "CREATE TABLE AS": "CREATE TABLE many AS SELECT a FROM generate_series(1, {rows}) AS a",
+    "INSERT": "CREATE TABLE many (a int); INSERT INTO many SELECT generate_series(1, {rows})",
+}
+
+
+@pytest.mark.parametrize("rows", [1500, 30_000, 200_000])
+@pytest.mark.parametrize("fill", FILLED_AT_ONCE.values(), ids=FILLED_AT_ONCE)
+def test_a_large_table_that_was_filled_at_once_is_reset_in_place(make_clone, fill: str, rows: int):
+    """The empty pages that COPY adds in advance are no change, and a row in them is one."""
+    clone = make_clone(fill.format(rows=rows) + "; CREATE TABLE other (a int)")
+    for _ in range(2):
+        clone.execute("INSERT INTO other VALUES (1)")
+        clone.assert_reset()
+    clone.execute("INSERT INTO many VALUES (-1)")
+    clone.assert_replaced()

@@ -20,7 +20,7 @@ from pgherd.reset import schema_guard
 from pgherd.reset.schema_guard import CatalogSumGuard, EventTriggerGuard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from psycopg2.extensions import connection, cursor
 
@@ -186,6 +186,13 @@ SELECT c.oid, n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid 
 WHERE c.relkind = %s AND c.relpersistence <> 't' AND c.oid >= %s AND n.nspname <> %s
 ORDER BY c.oid
 """
+# The tables whose files are big enough for many rows.
+_LARGE_FILES = f"""
+SELECT c.oid, n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND c.oid >= %s AND n.nspname <> %s
+  AND pg_relation_size(c.oid) > {_MANY_ROWS} * 24
+"""
+_NOT_ALL_VISIBLE = "SELECT FROM pg_class WHERE oid = %s AND relallvisible < relpages"
 # Generated columns are left out: PostgreSQL computes them, and refuses other values.
 _COLUMNS = """
 SELECT attname FROM pg_attribute
@@ -208,14 +215,9 @@ def install(database: Database) -> None:
         database: the migrated database that becomes the template.
     """
     with closing(database.connect()) as connection:
+        _begin(connection)
         with connection, connection.cursor() as cursor:
-            # VACUUM does not mark a page all-visible while the commit of its rows is not flushed.
-            # The flush of this transaction flushes all commits before it.
-            cursor.execute("SET synchronous_commit = on")
             superuser = connection.get_parameter_status("is_superuser") == "on"
-            cursor.execute(
-                f"CREATE SCHEMA {SCHEMA}; CREATE TABLE {SCHEMA}.seed (id oid, since xid)"
-            )
             generator = _Generator(cursor, has_visibility=superuser and _add_visibility(cursor))
             body = joined("", generator.body())
             guard = (EventTriggerGuard if superuser else CatalogSumGuard)(cursor)
@@ -227,7 +229,6 @@ def install(database: Database) -> None:
             }
             cursor.execute(formatted(_FUNCTION, **conditions, body=body))
             guard.remember()
-        _vacuum(connection, generator.large)
 
 
 class _Sequence(NamedTuple):
@@ -247,12 +248,11 @@ class _Sequence(NamedTuple):
 
 
 class _Generator:
-    """Writes the statements that reset one schema, and collects the tables to vacuum."""
+    """Writes the statements that reset one schema."""
 
     def __init__(self, cursor: cursor, *, has_visibility: bool) -> None:
         self._cursor = cursor
         self._has_visibility = has_visibility
-        self.large: list[sql.Composable] = []
 
     def body(self) -> Iterator[sql.Composable]:
         """Yield what clears empty tables, rewinds sequences and restores seeded tables."""
@@ -308,7 +308,6 @@ class _Generator:
             f"INSERT INTO {SCHEMA}.seed VALUES (%s, pg_current_xact_id()::xid)", [table.oid]
         )
         if table.rows > _MANY_ROWS or table.fires_always:
-            self.large.append(table.parts["table"])
             condition = _MANY_CHANGED if self._has_visibility else _MANY_COUNTED
             return formatted(f"IF {condition} THEN RETURN; END IF;", **table.parts)
         copy = sql.Identifier(SCHEMA, f"seed_{table.oid}")
@@ -353,9 +352,24 @@ def _add_visibility(cursor: cursor) -> bool:
     return True
 
 
-def _vacuum(connection: connection, tables: Iterable[sql.Composable]) -> None:
-    """Mark the pages of large tables all-visible; VACUUM cannot run in a transaction block."""
+def _begin(connection: connection) -> None:
+    """Create the schema `pgherd`, and mark the pages of large tables all-visible.
+
+    VACUUM cannot run in a transaction block. It does not mark a page while the commit of its rows
+    is not flushed. So the commit of the schema is flushed first, and with it all commits before it.
+
+    From PostgreSQL 16 on, COPY and CREATE TABLE AS leave empty pages at the end of a table, which
+    VACUUM never marks. VACUUM FULL writes the table again without them.
+    """
     connection.autocommit = True
     with connection.cursor() as cursor:
-        for table in tables:
+        cursor.execute("SET synchronous_commit = on")
+        cursor.execute(f"CREATE SCHEMA {SCHEMA}")
+        cursor.execute(f"CREATE TABLE {SCHEMA}.seed (id oid, since xid)")
+        for oid, *names in rows(cursor, _LARGE_FILES, FIRST_OF_USER, SCHEMA):
+            table = sql.Identifier(*names)
             cursor.execute(sql.SQL("VACUUM {}").format(table))
+            if rows(cursor, _NOT_ALL_VISIBLE, oid):
+                cursor.execute(sql.SQL("VACUUM FULL {}").format(table))
+                cursor.execute(sql.SQL("VACUUM {}").format(table))
+    connection.autocommit = False

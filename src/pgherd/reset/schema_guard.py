@@ -38,14 +38,16 @@ OR EXISTS (SELECT FROM pg_database WHERE oid = pgherd_database
                 OR pg_get_userbyid(datdba) <> session_user))
 """
 
-# The catalogs whose changes fire no event trigger: large objects, event triggers themselves, and
-# the index that CLUSTER used. Each comes with the rows to look at.
+# The catalogs whose changes fire no event trigger, each with the rows to look at: large objects,
+# event triggers themselves, the index that CLUSTER used, and what a superuser can change directly
+# in a small catalog.
 _OF_USER = f"oid >= {FIRST_OF_USER}"
 _WITHOUT_EVENTS = {
     "pg_largeobject_metadata": "true",
     "pg_largeobject": "true",
     "pg_event_trigger": "true",
-    "pg_index": "indisclustered",
+    "pg_index": "indisclustered OR NOT indisvalid",
+    "pg_enum": "true",
 }
 
 # The catalogs of a schema, each with the rows to look at. A row that was written again has another
@@ -65,7 +67,6 @@ _CATALOGS = {
     "pg_description": f"objoid >= {FIRST_OF_USER} OR classoid = 'pg_namespace'::regclass",
     "pg_depend": f"objid >= {FIRST_OF_USER} AND objid NOT IN {_TEMPORARY_TABLES}",
     "pg_seclabel": f"objoid >= {FIRST_OF_USER}",
-    "pg_enum": "true",
     "pg_ts_config_map": f"mapcfg >= {FIRST_OF_USER}",
     "pg_publication_rel": "true",
     "pg_publication_namespace": "true",
