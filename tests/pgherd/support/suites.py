@@ -48,6 +48,10 @@ def count(database):
     [(rows,)] = execute(database, "SELECT count(*) FROM thing")
     return rows
 
+def tables(database):
+    statement = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
+    return [name for (name,) in execute(database, statement)]
+
 def record(database):
     with open("clones", "a") as file:
         file.write(database.name + " ")
