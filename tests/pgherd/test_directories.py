@@ -5,68 +5,63 @@ from __future__ import annotations
 import pytest
 
 from tests.pgherd.support.runs import clones, databases
+from tests.pgherd.support.suites import HELPERS, load_few_plugins
 
-DIRECTORY = """
-import pytest
-from pgherd import sql_files
+CONFTEST = (
+    HELPERS
+    + """
 from pathlib import Path
+
+from pgherd import sql_files
 
 @pytest.fixture(scope="session")
 def pg_migrations():
     return sql_files(Path(__file__).with_name("{name}.sql"))
 
 @pytest.fixture(scope="session")
-def tables(pg_database):
-    link = pg_database.connect()
-    cursor = link.cursor()
-    cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-    found = [name for (name,) in cursor.fetchall()]
-    link.close()
-    with open("clones", "a") as file:
-        file.write(pg_database.name + " ")
-    return found
+def names(pg_database):
+    record(pg_database)
+    return tables(pg_database)
 """
-DIRECTORIES_TEST = """
-import pytest
-
+)
+TESTS = (
+    HELPERS
+    + """
 @pytest.mark.parametrize("number", range(2))
-def test_{name}_{part}(pg, tables, number):
-    assert tables == ["{name}"]
-    link = pg.connect()
-    link.cursor().execute("INSERT INTO {name} VALUES (1)")
-    link.commit()
-    link.close()
+def test_{name}_{part}(pg, names, number):
+    assert names == ["{name}"]
+    execute(pg, "INSERT INTO {name} VALUES (1)")
 """
+)
+TEST_AT_THE_TOP = (
+    HELPERS
+    + """
+def test_top(pg_database):
+    assert tables(pg_database) == []
+"""
+)
 
 
 @pytest.fixture
-def directories(pytester, server):
-    """Give a project with two directories that override `pg_migrations`, and one that does not."""
+def directories(pytester: pytest.Pytester, server, monkeypatch) -> pytest.Pytester:
+    """Return a project with two directories that override `pg_migrations`, and a test above."""
+    load_few_plugins(monkeypatch)
     for name in ("shop", "forum"):
         pytester.mkdir(name)
         (pytester.path / name / f"{name}.sql").write_text(f"CREATE TABLE {name} (id int UNIQUE)")
-        (pytester.path / name / "conftest.py").write_text(DIRECTORY.replace("{name}", name))
+        (pytester.path / name / "conftest.py").write_text(CONFTEST.replace("{name}", name))
         for part in "ab":
-            text = DIRECTORIES_TEST.replace("{name}", name).replace("{part}", part)
+            text = TESTS.replace("{name}", name).replace("{part}", part)
             (pytester.path / name / f"test_{name}_{part}.py").write_text(text)
-    pytester.makepyfile(
-        test_bare="""
-def test_bare(pg_database):
-    link = pg_database.connect()
-    cursor = link.cursor()
-    cursor.execute("SELECT FROM pg_tables WHERE schemaname = 'public'")
-    assert cursor.fetchall() == []
-    link.close()
-"""
-    )
+    pytester.makepyfile(test_top=TEST_AT_THE_TOP)
     return pytester
 
 
 @pytest.mark.parametrize("how", ["-n0", "-n2"])
 def test_each_directory_has_the_database_of_its_own_migrations(directories, server, how):
-    """A test gets what the `pg_migrations` nearest to it makes, whatever was asked for before."""
-    files = ["shop/test_shop_a.py", "test_bare.py", "forum", "shop/test_shop_b.py"]
-    result = directories.runpytest_subprocess("-pno:randomly", how, *files)
+    """The nearest `pg_migrations` counts, whatever database the process used before."""
+    files = ["shop/test_shop_a.py", "test_top.py", "forum", "shop/test_shop_b.py"]
+    result = directories.runpytest_subprocess(how, *files)
     result.assert_outcomes(passed=9)
     assert clones(directories)
     assert not clones(directories) & databases(server)
@@ -93,16 +88,15 @@ def test_{name}():
     ],
 )
 def test_with_test_db_has_the_database_of_its_directory(directories, files):
-    """The decorator names no fixture, and still its test follows the nearest `pg_migrations`."""
+    """A decorated test names no fixture, and still gets the database of the nearest override."""
     decorated = directories.path / "forum" / "test_decorated.py"
     decorated.write_text(WITH_TEST_DB.replace("{name}", "forum"))
-    result = directories.runpytest_subprocess("-pno:randomly", "-n0", *files)
-    result.assert_outcomes(passed=5)
+    directories.runpytest_subprocess("-n0", *files).assert_outcomes(passed=5)
 
 
-EXTENDS = """
-import pytest
-
+EXTENDS = (
+    HELPERS
+    + """
 class Extended:
     def __init__(self, base):
         self.base = base
@@ -121,28 +115,21 @@ class Extended:
 @pytest.fixture(scope="session")
 def pg_migrations(pg_migrations):
     return Extended(pg_migrations)
-"""
-SEEN = """
-import pytest
 
-@pytest.fixture{scope}
-def seen({database}):
-    connection = {database}.connect()
-    cursor = connection.cursor()
-    cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
-    found = [name for (name,) in cursor.fetchall()]
-    connection.close()
-    return found
+@pytest.fixture
+def all_names(pg):
+    return tables(pg)
 """
+)
 
 
 @pytest.fixture
-def extended(directories):
-    """Return a project with a directory whose override extends the one of the directory above."""
+def extended(directories: pytest.Pytester) -> pytest.Pytester:
+    """Add a directory whose override extends the override of the directory above it."""
     inner = directories.mkpydir("shop/inner")
-    (inner / "conftest.py").write_text(EXTENDS + SEEN.format(scope="", database="pg"))
+    (inner / "conftest.py").write_text(EXTENDS)
     (inner / "test_inner.py").write_text(
-        "def test_inner(pg, seen):\n    assert seen == ['more', 'shop']\n"
+        "def test_inner(pg, all_names):\n    assert all_names == ['more', 'shop']\n"
     )
     return directories
 
@@ -155,29 +142,22 @@ def extended(directories):
         ["shop/inner", "forum", "shop/test_shop_a.py"],
     ],
 )
-def test_an_override_may_extend_the_one_above_it(extended, files):
-    """The extended migrations apply in their directory alone, in whatever order tests come."""
-    result = extended.runpytest_subprocess("-pno:randomly", "-n0", "--keep-duplicates", *files)
+def test_an_override_can_extend_the_one_above_it(extended, files):
+    """The extended migrations apply only in their directory, in any order of the tests."""
+    result = extended.runpytest_subprocess("-n0", "--keep-duplicates", *files)
     outcomes = result.parseoutcomes()
     assert set(outcomes) <= {"passed"}
     assert outcomes["passed"] >= 3
 
 
-LEVELS = """
-import pytest
+LEVELS = (
+    HELPERS
+    + """
 from pgherd import sql_files
 
 @pytest.fixture(scope="session")
 def pg_migrations():
     return sql_files("module.sql")
-
-def tables(database):
-    connection = database.connect()
-    cursor = connection.cursor()
-    cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-    found = [name for (name,) in cursor.fetchall()]
-    connection.close()
-    return found
 
 def test_before(pg):
     assert tables(pg) == ["of_module"]
@@ -193,27 +173,21 @@ class TestOwn:
 def test_after(pg):
     assert tables(pg) == ["of_module"]
 """
+)
 
 
-def test_a_module_and_a_class_may_override(pytester, server):
-    """Pytest lets a module and a class override fixtures, so pgherd follows these, too."""
+def test_a_module_and_a_class_can_override(pytester, server, monkeypatch):
+    """In pytest, a module and a class can override a fixture, so pgherd follows these, too."""
+    load_few_plugins(monkeypatch)
     pytester.makepyfile(LEVELS)
     (pytester.path / "module.sql").write_text("CREATE TABLE of_module ()")
     (pytester.path / "class.sql").write_text("CREATE TABLE of_class ()")
-    pytester.runpytest_subprocess("-pno:randomly", "-n0").assert_outcomes(passed=3)
+    pytester.runpytest_subprocess("-n0").assert_outcomes(passed=3)
 
 
-DYNAMIC = """
-import pytest
-
-def tables(database):
-    connection = database.connect()
-    cursor = connection.cursor()
-    cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-    found = [name for (name,) in cursor.fetchall()]
-    connection.close()
-    return found
-
+DYNAMIC = (
+    HELPERS
+    + """
 @pytest.fixture
 def helper(request):
     return request.getfixturevalue("pg")
@@ -227,14 +201,15 @@ def test_through_a_fixture(helper):
 def test_session_fixture(request):
     assert tables(request.getfixturevalue("pg_database")) == ["{name}"]
 """
+)
 
 
 def test_a_dynamic_request_gets_the_database_of_its_directory(directories):
-    """`request.getfixturevalue` names no fixture beforehand, and still the override applies."""
+    """A test that calls `request.getfixturevalue` gets the database of the nearest override."""
     files = []
     for number, name in enumerate(["shop", "forum", "shop", "forum"]):
         path = directories.path / name / f"test_dynamic_{name}_{number}.py"
         path.write_text(DYNAMIC.replace("{name}", name))
         files += [path, f"{name}/test_{name}_{'ab'[number // 2]}.py"]
-    result = directories.runpytest_subprocess("-pno:randomly", "-n0", *files)
+    result = directories.runpytest_subprocess("-n0", *files)
     result.assert_outcomes(passed=4 * 3 + 4 * 2)

@@ -1,8 +1,10 @@
-"""A clone counts as dirty until a reset succeeded: no error on the way hands it to a test."""
+"""A clone is dirty until its reset succeeds: after an error, the next test gets a new clone."""
 
 from __future__ import annotations
 
 import pytest
+
+from tests.pgherd.support.suites import HELPERS, load_few_plugins
 
 CONFTEST = """
 import pytest
@@ -12,41 +14,24 @@ from pgherd import sql_files
 def pg_migrations():
     return sql_files("schema.sql")
 """
-HELPERS = """
-import pytest
-
-def execute(database, statement):
-    connection = database.connect()
-    with connection, connection.cursor() as cursor:
-        cursor.execute(statement)
-        found = cursor.fetchall() if cursor.description else []
-    connection.close()
-    return found
-
-def write(database):
-    execute(database, "INSERT INTO thing VALUES (1)")
-
-def count(database):
-    [(number,)] = execute(database, "SELECT count(*) FROM thing")
-    return number
-"""
 
 
 @pytest.fixture
-def project(pytester, server):
-    """Return a function that runs tests of a project with one empty table."""
+def project(pytester, server, monkeypatch):
+    """Return a function that runs tests in a project with one empty table."""
+    load_few_plugins(monkeypatch)
     pytester.makeconftest(CONFTEST)
     (pytester.path / "schema.sql").write_text("CREATE TABLE thing (id int)")
 
     def run(text: str):
         pytester.makepyfile(HELPERS + text)
-        return pytester.runpytest_subprocess("-n0", "-pno:randomly")
+        return pytester.runpytest_subprocess("-n0")
 
     return run
 
 
-def test_disconnect_that_raises(project):
-    """`pg_disconnect` raises before the clone is replaced, and the next test gets a new clone."""
+def test_the_clone_is_replaced_although_pg_disconnect_raises(project):
+    """Only the test whose teardown called it has an error; the next test gets a new clone."""
     result = project(
         """
 @pytest.fixture(scope="session")
@@ -73,8 +58,8 @@ def test_next(pg):
     result.assert_outcomes(passed=2, errors=1)
 
 
-def test_reset_that_is_interrupted(project):
-    """An exception inside the reset, as pytest-timeout raises it, leaves the clone dirty."""
+def test_the_clone_is_replaced_after_an_interrupted_reset(project):
+    """A signal handler, such as that of pytest-timeout, can raise an exception inside the reset."""
     result = project(
         """
 from pgherd.reset.resetter import Resetter
@@ -96,8 +81,8 @@ def test_next(pg):
     result.assert_outcomes(passed=2, errors=1)
 
 
-def test_patched_clock(project):
-    """A test that patches `time.sleep` to raise makes its own teardown fail, and no other test."""
+def test_a_patched_sleep_fails_no_other_test(project):
+    """If a test makes `time.sleep` raise, only the teardown of this test may fail."""
     result = project(
         """
 import time
@@ -106,7 +91,7 @@ def test_leave(pg, request, monkeypatch):
     write(pg)
     connection = pg.connect()
     connection.cursor().execute("INSERT INTO thing VALUES (2)")
-    request.session.kept = connection  # a transaction is open, so the reset waits and sleeps
+    request.session.kept = connection  # its transaction is open, so the reset waits
 
     def fail(seconds):
         raise RuntimeError("no sleep")
@@ -145,14 +130,14 @@ def test_write(helper):
     ids=["named", "dynamic", "through a fixture"],
 )
 @pytest.mark.parametrize("before", ["", "def test_first(pg):\n    write(pg)\n"], ids=["", "later"])
-def test_writes_without_pg(project, request_it: str, before: str):
-    """A test that writes without requesting `pg` does not leave its rows to one that does."""
+def test_rows_of_a_test_without_pg_are_removed(project, request_it: str, before: str):
+    """A test that requests `pg` finds no row of a test that wrote without it."""
     result = project(before + request_it + "\ndef test_next(pg):\n    assert count(pg) == 0\n")
     result.assert_outcomes(passed=3 if before else 2)
 
 
-def test_what_a_test_without_pg_leaves_open_is_reported(project):
-    """A transaction that such a test left open is ended before the next test, with a warning."""
+def test_a_transaction_of_a_test_without_pg_is_ended_with_a_warning(project):
+    """It is ended before the next test that requests `pg`."""
     result = project(
         """
 kept = []

@@ -1,4 +1,4 @@
-"""The adapter for Peewee: migrations of peewee-migrate, and tables from models."""
+"""Migrations with Peewee: the migrations of peewee-migrate, and tables from models."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def migrate(migrator, database, *, fake=False):
 
 @pytest.fixture
 def directory(tmp_path: Path):
-    """Give a function that writes migrations and gives their directory."""
+    """Return a function that writes migrations, and returns their directory."""
 
     def write(**files: str) -> Path:
         place = tmp_path / "migrations"
@@ -46,72 +46,75 @@ def directory(tmp_path: Path):
 
 
 def models(database: peewee.Database | peewee.Proxy, **extra: peewee.Field):
-    """Make two models, the second of which refers to the first."""
+    """Return two models; the first of them refers to the second."""
 
     class Base(peewee.Model):
         class Meta:
             database = None
 
-    Base._meta.set_database(database)  # noqa: SLF001 (Peewee's documented place for it)
+    Base._meta.set_database(database)  # noqa: SLF001 (documented by Peewee)
     shop = type("Shop", (Base,), {"name": peewee.TextField(unique=True), **extra})
     item = type("Item", (Base,), {"shop": peewee.ForeignKeyField(shop)})
     return [item, shop]
 
 
-def test_migrations_are_applied_in_order(directory, empty, ask):
-    """All migrations are run by their numbers, and noted in peewee-migrate's own table."""
+def test_migrations_run_in_order(directory, make_database, execute):
+    """They run in the order of their numbers, and peewee-migrate records them in its own table."""
     place = directory(_002_second=SECOND, _001_first=FIRST)
-    database = empty("one")
+    database = make_database("one")
     PeeweeMigrations(place).apply(database.url)
-    assert ask(database, "SELECT * FROM shop") == [(1, "100 %")]
-    assert ask(database, "SELECT name FROM migratehistory ORDER BY id") == [
+    assert execute(database, "SELECT * FROM shop") == [(1, "100 %")]
+    assert execute(database, "SELECT name FROM migratehistory ORDER BY id") == [
         ("001_first",),
         ("002_second",),
     ]
 
 
-def test_a_directory_may_be_text(directory, empty, ask):
-    """The directory can be given as text, too."""
-    database = empty("one")
+def test_the_directory_can_be_a_string(directory, make_database, execute):
+    """A string works like a `Path`."""
+    database = make_database("one")
     PeeweeMigrations(str(directory(_001_first=FIRST))).apply(database.url)
-    assert ask(database, TABLES) == [("migratehistory",), ("shop",)]
+    assert execute(database, TABLES) == [("migratehistory",), ("shop",)]
 
 
-def test_a_failing_migration_is_named(directory, empty, caplog: pytest.LogCaptureFixture):
-    """peewee-migrate runs it as "<string>"; what it raises is the cause, and not logged besides."""
+def test_an_error_names_the_migration(directory, make_database, caplog: pytest.LogCaptureFixture):
+    """The exception of the migration is chained as the cause, and it is not logged, too."""
     place = directory(_001_first=FIRST, _002_failing=FAILING)
     with pytest.raises(RuntimeError, match=r"/002_failing\.py: of the migration") as raised:
-        PeeweeMigrations(place).apply(empty("one").url)
+        PeeweeMigrations(place).apply(make_database("one").url)
     assert isinstance(raised.value.__cause__, ValueError)
     assert caplog.messages == []
 
 
-def test_no_connection_is_left(directory, empty, ask):
-    """After the migrations, or after their failure, nobody is connected."""
-    database = empty("one")
+def test_no_connection_is_left_open(directory, make_database, execute):
+    """The connection is closed after the migrations, and also after a failed migration."""
+    database = make_database("one")
     PeeweeMigrations(directory(_001_first=FIRST)).apply(database.url)
     with pytest.raises(RuntimeError, match="of the migration"):
         PeeweeMigrations(directory(_002_failing=FAILING)).apply(database.url)
     connected = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND pid <> %s"
-    with psycopg2.connect(database.server.database("postgres").dsn) as link, link.cursor() as run:
+    with (
+        psycopg2.connect(database.server.database("postgres").dsn) as connection,
+        connection.cursor() as cursor,
+    ):
         for _ in range(100):
-            run.execute(connected, [database.name, 0])
-            if run.fetchall() == [(0,)]:
+            cursor.execute(connected, [database.name, 0])
+            if cursor.fetchall() == [(0,)]:
                 break
-            link.rollback()
+            connection.rollback()
         else:
-            pytest.fail("somebody is still connected")
-    link.close()
+            pytest.fail("a connection is still open")
+    connection.close()
 
 
-def test_a_directory_without_migrations(tmp_path: Path):
-    """A directory that is empty or not there is told by its path."""
+def test_a_directory_without_migrations_is_refused(tmp_path: Path):
+    """If the directory does not exist, the message contains its path."""
     with pytest.raises(UsageError, match=r"there is no migration \(\*\.py\) in /.*none\."):
         PeeweeMigrations(tmp_path / "none").fingerprint()
 
 
-def test_the_fingerprint_of_migrations(directory):
-    """Another content or one migration more changes the fingerprint; other files do not."""
+def test_the_fingerprint_depends_on_the_migrations(directory):
+    """A changed migration and a further one change it; other files in the directory do not."""
     migrations = PeeweeMigrations(directory(_001_first=FIRST))
     first = migrations.fingerprint()
     directory(_001_first=f"{FIRST}\n# changed")
@@ -125,17 +128,17 @@ def test_the_fingerprint_of_migrations(directory):
     assert migrations.fingerprint() == longer
 
 
-def test_tables_are_created(empty, ask):
-    """Each model has its table, those first that others refer to, with its constraints."""
-    database = empty("one")
+def test_create_tables_creates_tables_with_their_constraints(make_database, execute):
+    """A table comes after the tables that it refers to."""
+    database = make_database("one")
     unused = peewee.PostgresqlDatabase("nowhere")
     create_tables(unused, models(unused)).apply(database.url)
-    ask(database, "INSERT INTO shop (name) VALUES ('Ada')")
-    ask(database, "INSERT INTO item (shop_id) VALUES (1)")
+    execute(database, "INSERT INTO shop (name) VALUES ('Ada')")
+    execute(database, "INSERT INTO item (shop_id) VALUES (1)")
     with pytest.raises(psycopg2.errors.UniqueViolation):
-        ask(database, "INSERT INTO shop (name) VALUES ('Ada')")
+        execute(database, "INSERT INTO shop (name) VALUES ('Ada')")
     with pytest.raises(psycopg2.errors.ForeignKeyViolation):
-        ask(database, "INSERT INTO item (shop_id) VALUES (2)")
+        execute(database, "INSERT INTO item (shop_id) VALUES (2)")
 
 
 @pytest.mark.parametrize(
@@ -149,28 +152,28 @@ def test_tables_are_created(empty, ask):
     ],
     ids=["deferred", "unreachable", "pooled", "sqlite", "proxy"],
 )
-def test_the_own_database_is_left_alone(own, empty, ask):
-    """Whatever the models are bound to is neither connected to nor bound anew."""
-    database = empty("one")
+def test_create_tables_does_not_use_the_own_database(own, make_database, execute):
+    """The models stay bound to their own database, and it does not connect."""
+    database = make_database("one")
     classes = models(own)
     create_tables(own, classes).apply(database.url)
-    assert ask(database, TABLES) == [("item",), ("shop",)]
+    assert execute(database, TABLES) == [("item",), ("shop",)]
     assert {model._meta.database for model in classes} == {own}  # noqa: SLF001
     if not isinstance(own, peewee.Proxy):
         assert own.is_closed()
 
 
-def test_a_proxy_that_was_initialized(empty, ask):
-    """A proxy of a database is as good as the database."""
+def test_create_tables_accepts_an_initialized_proxy(make_database, execute):
+    """The models of a proxy get their tables like those of a database."""
     own = peewee.DatabaseProxy()
     own.initialize(peewee.PostgresqlDatabase("nowhere"))
-    database = empty("one")
+    database = make_database("one")
     create_tables(own, models(own)).apply(database.url)
-    assert ask(database, TABLES) == [("item",), ("shop",)]
+    assert execute(database, TABLES) == [("item",), ("shop",)]
 
 
-def test_the_fingerprint_of_models():
-    """A field more, another type, an index, a constraint: another fingerprint, without a server."""
+def test_the_fingerprint_depends_on_the_models():
+    """A field, its type, an index and a constraint change it; pgherd connects to no server."""
     own = peewee.PostgresqlDatabase("postgresql://nobody@127.0.0.1:1/nowhere")
     prints = [
         create_tables(own, models(own, **extra)).fingerprint()
@@ -186,8 +189,8 @@ def test_the_fingerprint_of_models():
     assert len(set(prints)) == 6
 
 
-def test_the_fingerprint_of_models_stays():
-    """The same models, defined twice or bound to another database, have the same fingerprint."""
+def test_the_same_models_have_the_same_fingerprint():
+    """Models that are defined twice have it, and so have models with another database."""
     one, two = peewee.PostgresqlDatabase("one"), peewee.DatabaseProxy()
     assert (
         create_tables(one, models(one)).fingerprint()
@@ -197,28 +200,32 @@ def test_the_fingerprint_of_models_stays():
     assert one.is_closed()
 
 
-def test_a_model_with_a_sequence(empty, ask):
-    """A model that names its sequence has a fingerprint and a table like any other."""
+def test_create_tables_creates_the_sequences_of_models(make_database, execute):
+    """A model that names its sequence gets the sequence, and another fingerprint."""
     own = peewee.PostgresqlDatabase("nowhere")
-    database = empty("one")
+    database = make_database("one")
     tables = create_tables(own, models(own, number=peewee.IntegerField(sequence="numbers")))
     assert tables.fingerprint() != create_tables(own, models(own)).fingerprint()
     tables.apply(database.url)
-    assert ask(database, "SELECT nextval('numbers')") == [(1,)]
+    assert execute(database, "SELECT nextval('numbers')") == [(1,)]
 
 
-def test_an_odd_password_and_name(directory, link, run: str, ask, pg_server):
-    """What means something in a URL may be in a password and in the names of user and database."""
-    role, password, name = f"pgherd {run}@é", "p@ss:w/rd?#%&=+ '\"", f"pgherd_{run}_a?b é%20"
+def test_migrations_run_with_special_characters_in_the_url(
+    directory, connection, run_id: str, execute, pg_server
+):
+    """Role, password and database name may contain each character that has a meaning in a URL."""
+    role, password, name = f"pgherd {run_id}@é", "p@ss:w/rd?#%&=+ '\"", f"pgherd_{run_id}_a?b é%20"
     names = {"role": sql.Identifier(role), "name": sql.Identifier(name)}
-    link.cursor().execute(
+    connection.cursor().execute(
         sql.SQL("CREATE ROLE {role} LOGIN PASSWORD {}").format(sql.Literal(password), **names)
     )
     try:
-        link.cursor().execute(sql.SQL("CREATE DATABASE {name} OWNER {role}").format(**names))
+        connection.cursor().execute(sql.SQL("CREATE DATABASE {name} OWNER {role}").format(**names))
         owned = type(pg_server)(pg_server.host, pg_server.port, role, password).database(name)
         PeeweeMigrations(directory(_001_first=FIRST)).apply(owned.url)
-        assert ask(owned, TABLES) == [("migratehistory",), ("shop",)]
+        assert execute(owned, TABLES) == [("migratehistory",), ("shop",)]
     finally:
-        link.cursor().execute(sql.SQL("DROP DATABASE IF EXISTS {name} (FORCE)").format(**names))
-        link.cursor().execute(sql.SQL("DROP ROLE {role}").format(**names))
+        connection.cursor().execute(
+            sql.SQL("DROP DATABASE IF EXISTS {name} (FORCE)").format(**names)
+        )
+        connection.cursor().execute(sql.SQL("DROP ROLE {role}").format(**names))

@@ -1,4 +1,4 @@
-"""Binding a Peewee database to a clone, and closing what it keeps open."""
+"""`bound` and `disconnect`: a Peewee database uses a clone, and its connections are closed."""
 
 from __future__ import annotations
 
@@ -11,36 +11,37 @@ from playhouse.pool import PooledPostgresqlDatabase
 
 from pgherd import UsageError
 from pgherd.peewee import bound, disconnect
+from tests.pgherd.support.suites import load_few_plugins
 
 NAME = "SELECT current_database()"
 
 
 @pytest.fixture
-def clone(empty):
-    """Give an empty database."""
-    return empty("clone")
+def clone(make_database):
+    """Create an empty database."""
+    return make_database("clone")
 
 
 @pytest.fixture
-def connections(link):
-    """Give a function that waits until a database has so many connections."""
+def has_connections(connection):
+    """Return a function that waits until a database has a number of connections."""
 
-    def count(database, expected: int) -> bool:
-        with link.cursor() as run:
+    def wait(database, expected: int) -> bool:
+        with connection.cursor() as cursor:
             for _ in range(200):
-                run.execute(
+                cursor.execute(
                     "SELECT count(*), pg_sleep(0.005) FROM pg_stat_activity WHERE datname = %s",
                     [database.name],
                 )
-                if run.fetchall()[0][0] == expected:
+                if cursor.fetchall()[0][0] == expected:
                     return True
         return False
 
-    return count
+    return wait
 
 
-def asked(database, statement: str = NAME) -> object:
-    """Ask for one value, over the calling thread's connection."""
+def query(database, statement: str = NAME) -> object:
+    """Return the one value of a query, over the calling thread's connection."""
     ((value,),) = database.execute_sql(statement).fetchall()
     return value
 
@@ -57,16 +58,16 @@ def asked(database, statement: str = NAME) -> object:
     ],
     ids=["deferred", "elsewhere", "url", "tls", "one-thread", "pool"],
 )
-def test_a_database_is_bound(make, clone, connections):
-    """Whatever it was told, it connects to the clone; afterwards it is as it was, and closed."""
+def test_a_bound_database_connects_to_the_clone(make, clone, has_connections):
+    """Its own address does not matter; afterwards, its settings are as before, and it is closed."""
     own = make()
     before = (own.database, dict(own.connect_params), own.deferred)
     with bound(own, clone) as lent:
         assert lent is own
-        assert asked(own) == clone.name
+        assert query(own) == clone.name
     assert (own.database, own.connect_params, own.deferred) == before
     assert own.is_closed()
-    assert connections(clone, 0)
+    assert has_connections(clone, 0)
 
 
 @pytest.mark.parametrize(
@@ -74,8 +75,8 @@ def test_a_database_is_bound(make, clone, connections):
     [None, peewee.PostgresqlDatabase(None), peewee.SqliteDatabase(":memory:")],
     ids=["nothing", "deferred", "sqlite"],
 )
-def test_a_proxy_is_bound(target, clone):
-    """A proxy of anything leads to the clone, for models too, and afterwards to what it did."""
+def test_a_bound_proxy_leads_to_the_clone(target, clone):
+    """Its models use the clone, too; afterwards, it has the same target as before, or none."""
     proxy = peewee.DatabaseProxy()
     if target is not None:
         proxy.initialize(target)
@@ -83,25 +84,25 @@ def test_a_proxy_is_bound(target, clone):
     with bound(proxy, clone):
         model.create_table()
         model.create(name="ada")
-        assert asked(proxy, "SELECT name FROM thing") == "ada"
+        assert query(proxy, "SELECT name FROM thing") == "ada"
         with proxy.connection_context(), proxy.atomic():
             assert model.get().name == "ada"
     assert proxy.obj is target
 
 
-def test_settings_stay(clone):
-    """The project's options and its isolation level are those of the connections to the clone."""
+def test_a_bound_database_keeps_its_settings(clone):
+    """The connections to the clone have the project's options and its isolation level."""
     own = peewee.PostgresqlDatabase(
         "nowhere", isolation_level=3, options="-c lock_timeout=7s", application_name="own"
     )
     with bound(own, clone):
-        assert asked(own, "SHOW lock_timeout") == "7s"
-        assert asked(own, "SHOW application_name") == "own"
+        assert query(own, "SHOW lock_timeout") == "7s"
+        assert query(own, "SHOW application_name") == "own"
         assert own.connection().isolation_level == 3
 
 
-def test_another_kind_of_database(clone):
-    """A database of another kind cannot be bound, and the message says what can."""
+def test_another_kind_of_database_is_refused(clone):
+    """The message names the kinds that can be bound."""
     with (
         pytest.raises(UsageError, match=r"SqliteDatabase cannot be bound.*DatabaseProxy"),
         bound(peewee.SqliteDatabase(":memory:"), clone),
@@ -109,8 +110,8 @@ def test_another_kind_of_database(clone):
         pass
 
 
-def test_it_is_restored_after_an_error(clone):
-    """An error in the block leaves nothing bound and nothing open."""
+def test_the_database_is_restored_after_an_error(clone):
+    """After an exception in the block, its settings are as before, and no connection is open."""
     own = peewee.PostgresqlDatabase(None)
     with pytest.raises(peewee.ProgrammingError), bound(own, clone), own.atomic():
         own.execute_sql("SELECT FROM nothing")
@@ -119,8 +120,8 @@ def test_it_is_restored_after_an_error(clone):
 
 
 @pytest.mark.parametrize("kind", [peewee.PostgresqlDatabase, PooledPostgresqlDatabase])
-def test_connections_of_all_threads_are_closed(kind, clone, connections):
-    """Those of threads that live on, in a transaction or not, are closed; each connects anew."""
+def test_connections_of_all_threads_are_closed(kind, clone, has_connections):
+    """Threads that still run lose their connections, and each of them can connect again."""
     own = kind(None)
     meeting = threading.Barrier(3)
 
@@ -133,29 +134,29 @@ def test_connections_of_all_threads_are_closed(kind, clone, connections):
         list(pool.map(lambda _: begin(), range(3)))
         own.connect()
         own.begin()
-        assert connections(clone, 4)
+        assert has_connections(clone, 4)
         disconnect(own)
-        assert connections(clone, 0)
+        assert has_connections(clone, 0)
         assert own.is_closed()
-        assert list(pool.map(lambda _: asked(own), range(3))) == [clone.name] * 3
-        assert asked(own) == clone.name
+        assert list(pool.map(lambda _: query(own), range(3))) == [clone.name] * 3
+        assert query(own) == clone.name
 
 
-def test_idle_connections_of_a_pool_are_closed(clone, connections):
-    """What waits in the pool is closed, too, and the pool is not full afterwards."""
+def test_idle_connections_of_a_pool_are_closed(clone, has_connections):
+    """A pool for one connection can open a new one afterwards."""
     own = PooledPostgresqlDatabase(None, max_connections=1)
     with bound(own, clone):
         for _ in range(3):
             with own.connection_context():
-                assert asked(own) == clone.name
-            assert connections(clone, 1)
+                assert query(own) == clone.name
+            assert has_connections(clone, 1)
             disconnect(own)
-            assert connections(clone, 0)
+            assert has_connections(clone, 0)
 
 
 @pytest.mark.parametrize("own", [peewee.PostgresqlDatabase(None), peewee.DatabaseProxy()])
-def test_nothing_to_close(own):
-    """What was never bound has nothing to be closed, which is no error."""
+def test_disconnect_accepts_a_database_without_connections(own):
+    """A deferred database and an uninitialized proxy are no error."""
     disconnect(own)
 
 
@@ -182,7 +183,7 @@ def own(pg_database):
     with bound(database, pg_database):
         yield database
 """
-# As a project does that binds its database itself, such as app/.
+# A project whose application connects by itself, such as app/.
 BY_ITSELF = """
 @pytest.fixture(scope="session")
 def own(pg_database):
@@ -245,9 +246,11 @@ def test_requests(things, number):
     ids=["plain", "pool"],
 )
 @pytest.mark.parametrize("how", [BOUND, BY_ITSELF], ids=["bound", "by-itself"])
-def test_clones_are_replaced_under_it(pytester, pg_server, monkeypatch, database, how):
-    """Main thread, other threads and requests go on when a test had the clone replaced."""
-    monkeypatch.setenv("PGHERD_URL", pg_server.database(pg_server.maintenance).url)
+def test_a_database_connects_again_after_its_clone_was_replaced(
+    pytester, server, monkeypatch, database, how
+):
+    """This holds in the main thread, in other threads and in requests."""
+    load_few_plugins(monkeypatch)
     pytester.makeconftest(CONFTEST.format(database=database) + how)
     pytester.makepyfile(TESTS)
     # The tests import their models from the conftest.

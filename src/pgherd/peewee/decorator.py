@@ -166,9 +166,13 @@ def _using_clone(
 
 @contextmanager
 def _bound_already(database: peewee.Database | peewee.Proxy) -> Iterator[None]:
-    """Leave a database as it is, but let no transaction outlive the test: it would hold locks."""
+    """Leave a database as it is, but end a transaction that the block left open.
+
+    Such a transaction would hold locks. One that was open before belongs to the calling test.
+    """
+    was_open = database.in_transaction()
     yield
-    if database.in_transaction():
+    if not was_open and database.in_transaction():
         disconnect(database)
 
 

@@ -45,12 +45,17 @@ _VARIABLES = {
     "password": "PGPASSWORD",
     "dbname": "PGDATABASE",
 }
+# Other parameters have no variable:
+# https://www.postgresql.org/docs/current/libpq-envars.html
+_NAMED_ALIKE = (
+    "channel_binding client_encoding gssdelegation gssencmode gsslib hostaddr krbsrvname "
+    "load_balance_hosts max_protocol_version min_protocol_version options passfile require_auth "
+    "requirepeer ssl_max_protocol_version ssl_min_protocol_version sslcert sslcertmode "
+    "sslcompression sslcrl sslcrldir sslkey sslmode sslnegotiation sslrootcert sslsni "
+    "target_session_attrs"
+)
 _FURTHER_VARIABLES = {
-    "sslmode": "PGSSLMODE",
-    "sslrootcert": "PGSSLROOTCERT",
-    "sslcert": "PGSSLCERT",
-    "sslkey": "PGSSLKEY",
-    "options": "PGOPTIONS",
+    **{name: f"PG{name.replace('_', '').upper()}" for name in _NAMED_ALIKE.split()},
     "application_name": "PGAPPNAME",
     "connect_timeout": "PGCONNECT_TIMEOUT",
 }

@@ -1,4 +1,4 @@
-"""What a run inside of a test has made on its server."""
+"""What a run inside a test has created on its server."""
 
 from __future__ import annotations
 
@@ -12,15 +12,21 @@ if TYPE_CHECKING:
 
 
 def clones(project: pytest.Pytester) -> set[str]:
-    """Read the names of the clones that the inner tests wrote to the file `clones`."""
-    return set((project.path / "clones").read_text().split())
+    """Return the names of the clones that the inner tests recorded in the file `clones`."""
+    file = project.path / "clones"
+    return set(file.read_text().split()) if file.exists() else set()
 
 
 def databases(server: Address) -> set[str]:
-    """List the server's databases."""
+    """Return the names of the server's databases."""
+    return set(owners(server))
+
+
+def owners(server: Address) -> dict[str, str]:
+    """Return the owner of each of the server's databases."""
     with (
         closing(server.database(server.maintenance).connect()) as connection,
         connection.cursor() as cursor,
     ):
-        cursor.execute("SELECT datname FROM pg_database")
-        return {name for (name,) in cursor.fetchall()}
+        cursor.execute("SELECT datname, pg_get_userbyid(datdba)::text FROM pg_database")
+        return dict(cursor.fetchall())
