@@ -1,4 +1,7 @@
-"""Clones: databases made from the template, for a worker and as its spares."""
+"""Clones: databases made from the template, for a worker and as its spares.
+
+`run.worker_database` decides when a spare replaces the worker's clone.
+"""
 
 from __future__ import annotations
 

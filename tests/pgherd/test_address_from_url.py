@@ -126,3 +126,39 @@ def test_an_error_names_the_parameter(url: str):
     """If libpq does not know a parameter, the message contains its name."""
     with pytest.raises(UsageError, match='"sslmod"'):
         Address.from_url(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ada:s3/cret@db/shop",
+        "postgresql://ada:s3@cret@db/shop",
+        "postgresql://ada:s3?c@ret@db/shop",
+        "postgresql://ada:s3:cret/@db/shop",
+        "postgresql://ada:s3#cret/@db/shop",
+        "postgresql://ada:s3cret@db:s3cret/shop",
+        "host=db port=s3cret",
+        "postgresql://s3/cret@db",
+    ],
+)
+def test_no_part_of_an_unquoted_password_is_shown(url: str):
+    """A password with a delimiter is refused, and no message shows a part of it."""
+    with pytest.raises(UsageError, match="the URL of the server cannot be read") as raised:
+        Address.from_url(url)
+    assert "s3" not in str(raised.value)
+    assert "cret" not in str(raised.value)
+    assert "ret@" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://a:b%40@db/x",
+        "postgresql:///x?host=@abstract",
+        "postgresql://ada@db/x?application_name=a@b",
+        "postgresql://ada:a?b@db/x",
+    ],
+)
+def test_quoted_delimiters_and_abstract_sockets_are_read(url: str):
+    """A percent-encoded delimiter, and one in the query, are no mistake."""
+    assert Address.from_url(url).maintenance == "x"

@@ -20,6 +20,14 @@ VARIABLES = {
     "PGOPTIONS": "-c default_transaction_read_only=on",
     "PGLOADBALANCEHOSTS": "random",
 }
+CONFTEST = """
+import pytest
+from pgherd import sql_files
+
+@pytest.fixture(scope="session")
+def pg_migrations():
+    return sql_files("schema.sql")
+"""
 TEST = """
 import pytest
 
@@ -38,6 +46,8 @@ def test_the_variables_do_not_lead_elsewhere(pytester, monkeypatch, kind: str):
     """The run finds its server, and every reset works, whatever the shell says of another one."""
     for name, value in VARIABLES.items():
         monkeypatch.setenv(name, value)
+    pytester.makeconftest(CONFTEST)
+    (pytester.path / "schema.sql").write_text("CREATE TABLE first (id int)")
     pytester.makepyfile(TEST)
     result = pytester.runpytest_subprocess("-n0", f"--pgherd-server={kind}", timeout=50)
     result.assert_outcomes(passed=2)

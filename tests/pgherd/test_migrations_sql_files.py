@@ -102,3 +102,33 @@ def test_a_migration_error_hides_the_frames_of_pgherd(file, make_database):
     text = str(MigrationError.caused_by(caught.value))
     assert f'{path}: column "nonsense" does not exist' in text
     assert "pgherd/migrations.py" not in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CREATE TABLE t (a int);\nCOPY public.t (a) FROM stdin;\n1\n\\.\n",
+        "\\connect other\nSELECT 1;\n",
+        "\\restrict abc\nSELECT 1;\n",
+    ],
+)
+def test_a_file_that_needs_psql_is_explained(file, make_database, text: str):
+    """The message for a dump of pg_dump names the file and `pgherd.command`."""
+    path = file("dump.sql", text)
+    with pytest.raises(RuntimeError, match=r"(?s)dump\.sql.*needs psql.*pgherd\.command") as raised:
+        pgherd.sql_files(path).apply(make_database("one").url)
+    assert str(path) in str(raised.value)
+
+
+def test_a_file_in_another_encoding_is_named(tmp_path: Path, make_database):
+    """The message for a Latin-1 file names the file."""
+    path = tmp_path / "latin.sql"
+    path.write_bytes("SELECT 'é'".encode("latin-1"))
+    with pytest.raises(RuntimeError, match=r"latin\.sql is not encoded in UTF-8"):
+        pgherd.sql_files(path).apply(make_database("one").url)
+
+
+def test_a_pattern_is_explained(tmp_path: Path):
+    """A pattern is not expanded; the message says to name the directory."""
+    with pytest.raises(UsageError, match="Name the directory instead of a pattern"):
+        pgherd.sql_files(tmp_path / "*.sql").fingerprint()

@@ -68,6 +68,9 @@ def with_test_db(models: Sequence[Model]) -> Callable[[T], T]:
     if isinstance(models, type) or callable(models):
         raise UsageError("with_test_db takes a sequence of models: @with_test_db((User, UserRole))")
     listed = tuple(models)
+    for model in listed:
+        if not (isinstance(model, type) and issubclass(model, peewee.Model)):
+            raise UsageError(f"with_test_db takes Peewee models, and {model!r} is none")
 
     def decorate(target: Any) -> Any:
         if not isinstance(target, type):

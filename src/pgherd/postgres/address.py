@@ -9,68 +9,19 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 import psycopg2
-from psycopg2.extensions import libpq_version, make_dsn, parse_dsn
+from psycopg2.extensions import make_dsn, parse_dsn
 
 from pgherd import unpatched
 from pgherd.errors import UsageError
-from pgherd.postgres import recovery
+from pgherd.postgres import libpq, recovery
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection
 
-# A host that has disappeared, such as a removed container, never refuses a connection. Without
-# these limits, connecting to it hangs for two minutes, and an idle connection seems alive for two
-# hours.
-# The keep-alives also stop network gateways from forgetting an idle connection.
-_TIMEOUTS = {
-    "connect_timeout": "10",
-    "keepalives_idle": "20",
-    "keepalives_interval": "10",
-    "keepalives_count": "4",
-    "tcp_user_timeout": "60000",
-}
-# libpq's names for the parts of a URL before its query:
-# https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
-_DEFAULTS = {
-    "host": "localhost",
-    "port": "5432",
-    "user": "postgres",
-    "password": "",
-    "dbname": "postgres",
-}
-_VARIABLES = {
-    "host": "PGHOST",
-    "port": "PGPORT",
-    "user": "PGUSER",
-    "password": "PGPASSWORD",
-    "dbname": "PGDATABASE",
-}
-# Other parameters have no variable:
-# https://www.postgresql.org/docs/current/libpq-envars.html
-_NAMED_ALIKE = (
-    "channel_binding client_encoding gssdelegation gssencmode gsslib hostaddr krbsrvname "
-    "load_balance_hosts max_protocol_version min_protocol_version options passfile require_auth "
-    "requirepeer ssl_max_protocol_version ssl_min_protocol_version sslcert sslcertmode "
-    "sslcompression sslcrl sslcrldir sslkey sslmode sslnegotiation sslrootcert sslsni "
-    "target_session_attrs"
+_UNREADABLE = (
+    "the URL of the server cannot be read: {reason}. "
+    "Write it as postgresql://user:password@host:port/database"
 )
-_FURTHER_VARIABLES = {
-    **{name: f"PG{name.replace('_', '').upper()}" for name in _NAMED_ALIKE.split()},
-    "application_name": "PGAPPNAME",
-    "connect_timeout": "PGCONNECT_TIMEOUT",
-}
-# Each parameter that an environment variable could set, a value as if it were not set, and the
-# version of libpq that introduced the parameter.
-_NEUTRAL = {
-    "hostaddr": ("", 0),
-    "options": ("", 0),
-    "sslmode": ("disable", 0),
-    "target_session_attrs": ("any", 100000),
-    "gssencmode": ("disable", 120000),
-    "channel_binding": ("disable", 130000),
-    "require_auth": ("none,password,md5,scram-sha-256", 160000),
-    "load_balance_hosts": ("disable", 160000),
-}
 _LAST_PORT = 65535
 _SCHEMES = ("postgresql", "postgres")
 _SOCKET = ("/", "@")
@@ -173,9 +124,9 @@ class Database:
             "password": server.password,
             "dbname": self.name,
         }
-        variables = {_VARIABLES[part]: value for part, value in parts.items() if value}
-        known = {key: value for key, value in server.parameters if key in _FURTHER_VARIABLES}
-        return variables | {_FURTHER_VARIABLES[key]: value for key, value in known.items()}
+        parameters = dict(server.parameters) | {key: value for key, value in parts.items() if value}
+        known = libpq.VARIABLES
+        return {known[key]: value for key, value in parameters.items() if key in known}
 
     def connect(self) -> connection:
         """Open a new connection, which the caller must close.
@@ -186,8 +137,8 @@ class Database:
             psycopg2.OperationalError: the server refuses the connection, or does not answer within
                 ten seconds (or within the `connect_timeout` of its URL).
         """
-        neutral = _neutral() if self.server.throwaway else {}
-        dsn = make_dsn(self.dsn, **(neutral | _TIMEOUTS | dict(self.server.parameters)))
+        neutral = libpq.neutral_parameters() if self.server.throwaway else {}
+        dsn = make_dsn(self.dsn, **(neutral | libpq.TIMEOUTS | dict(self.server.parameters)))
         for _ in unpatched.attempts(recovery.WITHIN, every=0.01):
             try:
                 return psycopg2.connect(dsn)
@@ -232,17 +183,15 @@ class Address:
                 f"the URL of the server begins with {scheme}://, but has to begin with "
                 "postgresql://, as in postgresql://user:password@host:port/database"
             )
+        _check_quoting(url)
         try:
-            parts: dict[str, str] = _DEFAULTS | _from_environment() | parse_dsn(url)
-            # With several hosts, `port` is a list, which is no number.
-            port = int(parts["port"])
-        except (psycopg2.ProgrammingError, ValueError) as error:
+            parts: dict[str, str] = libpq.DEFAULTS | _from_environment() | parse_dsn(url)
+        except psycopg2.ProgrammingError as error:
             # libpq may quote the password, so hide everything quoted but a parameter's name.
             reason = re.sub(r'(?<!parameter: )(?<!option )".+"', '"…"', str(error).strip())
-            raise UsageError(
-                f"the URL of the server cannot be read: {reason}. "
-                "Write it as postgresql://user:password@host:port/database"
-            ) from error
+            raise UsageError(_UNREADABLE.format(reason=reason)) from error
+        if not parts["port"].isdecimal():  # with several hosts, it is a list
+            raise UsageError(_UNREADABLE.format(reason="its port is not a number"))
         if "service" in parts:
             raise UsageError(
                 f"the URL of the server names the service {parts['service']!r}, which libpq looks "
@@ -250,26 +199,28 @@ class Address:
             )
         return cls(
             host=parts["host"],
-            port=port,
+            port=int(parts["port"]),
             user=parts["user"],
             password=parts["password"],
             maintenance=parts["dbname"],
-            parameters=tuple((key, parts[key]) for key in parts if key not in _DEFAULTS),
+            parameters=tuple((key, parts[key]) for key in parts if key not in libpq.DEFAULTS),
         )
 
 
-def _neutral() -> dict[str, str]:
-    """Return the parameters that keep libpq from using its environment variables.
-
-    An empty value counts as given: `conninfo_add_defaults` in PostgreSQL's
-    src/interfaces/libpq/fe-connect.c.
-    """
-    known = libpq_version()
-    return {name: value for name, (value, since) in _NEUTRAL.items() if known >= since}
+def _check_quoting(url: str) -> None:
+    """Refuse a URL whose user or password has a delimiter, of which messages could show a part."""
+    text = url.partition("://")[2]
+    before, _, after = text.partition("@")
+    # libpq takes what is before the first @ as user and password, unless it has a slash.
+    if "@" in (text if "/" in before else after).partition("?")[0]:
+        raise UsageError(
+            "the URL of the server cannot be read: its user or password has one of the characters "
+            "/ @ : ? # unquoted. Percent-encode them, as urllib.parse.quote(password, safe='') does"
+        )
 
 
 def _from_environment() -> dict[str, str]:
-    named = ((part, os.environ.get(variable)) for part, variable in _VARIABLES.items())
+    named = ((part, os.environ.get(libpq.VARIABLES[part])) for part in libpq.DEFAULTS)
     return {part: value for part, value in named if value}
 
 

@@ -1,6 +1,7 @@
 """The resetter: call the reset function after each test, and end what stands in its way.
 
-`generator` wrote the function, `pgherd.reset()`, into the template, so each clone has it.
+`generator` wrote the function, `pgherd.reset()`, into the template, so each clone has it. If a reset
+does not succeed, `run.worker_database` replaces the clone.
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ class Resetter:
             for table in bloated or ():
                 self._query(f"VACUUM {table}")
         except psycopg2.Error:
-            # Whatever the reason (a dropped schema `pgherd`, a lock), the clone will be replaced.
+            # Whatever the reason (a dropped schema `pgherd`, a lock), WorkerDatabase replaces it.
             log.debug("the reset of %s failed", self._database.name, exc_info=True)
             return False
         return bool(state == "pristine")

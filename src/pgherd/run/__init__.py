@@ -1,4 +1,11 @@
-"""A run: its owner, its workers, and what a worker may ask of the owner."""
+"""A run: its owner, its workers, and what a worker may ask of the owner.
+
+- coordinator      The owner's state: the server, and who builds which template.
+- transport        How workers reach the owner, and how the owner learns that a worker has crashed.
+- liveness, sweep  The locks that show that a run is alive, and the removal of what dead runs left.
+- shared_template  One worker builds the template, the others wait.
+- worker_database  Each worker's clone: lend it to a test, then reset or replace it.
+"""
 
 from __future__ import annotations
 

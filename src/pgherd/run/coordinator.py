@@ -165,7 +165,10 @@ class Coordinator:
         return table.shortage(self._workers, found.relations) if found else None
 
     def release(self, worker: str) -> None:
-        """Drop the clone of a worker that has gone, and let another build what it was building."""
+        """Drop the databases of a worker that has ended, and let another build its template.
+
+        `Reception` calls this when the worker's lease ends, whether it finished or crashed.
+        """
         with self._changed:
             for template, claim in list(self._claims.items()):
                 if claim == _Claim(worker):

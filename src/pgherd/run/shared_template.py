@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from pgherd.errors import MigrationError, UsageError
-from pgherd.postgres import connections, naming
+from pgherd.postgres import connections, libpq, naming
 from pgherd.reset import generator
 from pgherd.template.build import build
 
@@ -46,8 +47,10 @@ def provide(
 
 def _build(coordination: Coordination, server: Address, name: str, migrations: Migrations) -> None:
     def migrate(database: Database) -> None:
+        foreign = libpq.variables_removed() if server.throwaway else nullcontext()
         try:
-            migrations.apply(database.url)
+            with foreign:
+                migrations.apply(database.url)
         except Exception as error:
             raise MigrationError.caused_by(error) from error
 

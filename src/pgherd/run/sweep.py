@@ -40,7 +40,7 @@ def dead_runs(server: Address) -> None:
     """Drop the clones of dead runs: those whose lock nobody holds.
 
     A run takes the lock of its id before it makes a clone, and the server frees the lock when the
-    run's owner dies. So neither a clock nor a process id is needed.
+    run's owner dies. So no clock and no process id decides.
     """
     with connections.maintenance(server) as connection:
         found = databases.names(connection, naming.PREFIX)

@@ -1,4 +1,8 @@
-"""A worker's database: its clone, which every test gets pristine, and the clone's spares."""
+"""A worker's database: its clone, which every test gets pristine, and the clone's spares.
+
+This module decides between the two ways to make the clone pristine again: reset it, or replace it by
+a spare.
+"""
 
 from __future__ import annotations
 
@@ -79,6 +83,7 @@ class WorkerDatabase:
         self._restore(disconnect, replace=replace)
 
     def _restore(self, disconnect: Callable[[], None], *, replace: bool) -> None:
+        """Reset the clone; replace it if the reset did not succeed, or if the test asked for it."""
         if not self._resetter.reset() or replace:
             self._replace(disconnect)
         self._dirty, self._reset_since_test_began = False, True

@@ -1,4 +1,9 @@
-"""The contract of a server: each kind is one package or module with a function like `Start`."""
+"""The contract of a server.
+
+Each kind is a module or package of this folder with a function `server`, whose signature is `Start`.
+To add a kind, also add its name to the option `server` in options.py; `choose` imports it by that
+name. A server that pgherd starts gets its settings from `tuning`, and `readiness` waits for it.
+"""
 
 from __future__ import annotations
 
@@ -50,4 +55,5 @@ class Start(Protocol):
         Raises:
             NotHereError: this machine cannot have this kind of server; another kind may work.
             ServerError: there is no server; the message says what to do.
+            UsageError: the options for this kind of server are wrong.
         """

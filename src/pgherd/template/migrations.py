@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 import psycopg2
 
 from pgherd.errors import UsageError
+from pgherd.postgres import libpq
 from pgherd.postgres.address import Address
 
 if TYPE_CHECKING:
@@ -89,12 +90,13 @@ class Command:
     def apply(self, url: str) -> None:
         """Run the command with the database's URL, and libpq's variables, in its environment."""
         server = Address.from_url(url)
-        libpq = server.database(server.maintenance).environ()
+        database = server.database(server.maintenance)
+        environment = libpq.environment_without_variables() | database.environ()
         finished = subprocess.run(
             self.line,
             shell=True,
             check=False,
-            env={**_without_libpq(), **libpq, "PATH": _path(), self.variable: url},
+            env={**environment, "PATH": _path(), self.variable: url},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -147,9 +149,12 @@ def fingerprint_of(paths: Iterable[Path], root: Path | None = None) -> str:
     return digest.hexdigest()
 
 
-def _without_libpq() -> dict[str, str]:
-    """Return the environment without what could lead libpq to another server, such as PGSERVICE."""
-    return {name: os.environ[name] for name in os.environ if not re.match("PG(?!HERD_)", name)}
+# What psql understands and the server does not: commands with a backslash, and data in the file.
+_NEEDS_PSQL = re.compile(r"^(\\\w|COPY\s.*\sFROM\s+stdin)", re.MULTILINE | re.IGNORECASE)
+_PSQL_HINT = (
+    "\nThis file needs psql, as dumps of pg_dump do. Use pgherd.command instead: "
+    "command('psql -v ON_ERROR_STOP=1 -f dump.sql', inputs=['dump.sql'])"
+)
 
 
 def _path() -> str:
@@ -164,10 +169,13 @@ def _run(path: Path, database: Database) -> None:
     try:
         with closing(database.connect()) as connection, connection:
             connection.cursor().execute(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise RuntimeError(f"{path} is not encoded in UTF-8: {error}. Convert the file") from error
     except psycopg2.Error as error:
         # An error without a code comes from psycopg2: the file has comments but no statement.
         if error.pgcode is not None or not isinstance(error, psycopg2.ProgrammingError):
-            raise RuntimeError(f"{path}: {str(error).rstrip()}") from error
+            hint = _PSQL_HINT if _NEEDS_PSQL.search(path.read_text(encoding="utf-8-sig")) else ""
+            raise RuntimeError(f"{path}: {str(error).rstrip()}{hint}") from error
 
 
 def _files(path: Path, pattern: str) -> list[Path]:
@@ -176,9 +184,13 @@ def _files(path: Path, pattern: str) -> list[Path]:
     found = sorted(file for file in path.glob(pattern) if _counts(file))
     if not found:
         raise UsageError(
-            f"migrations: {path.absolute()} is neither a file nor a directory with {pattern}. If "
-            "this depends on where pytest is started, write in conftest.py: "
-            f'Path(__file__).parent / "{path.name}"'
+            f"migrations: {path.absolute()} is neither a file nor a directory with {pattern}. "
+            + (
+                "Name the directory instead of a pattern"
+                if "*" in path.name
+                else "If this depends on where pytest is started, write in conftest.py: "
+                f'Path(__file__).parent / "{path.name}"'
+            )
         )
     return found
 
