@@ -1,7 +1,7 @@
 """The resetter: call the reset function after each test, and end what stands in its way.
 
-`generator` wrote the function, `pgherd.reset()`, into the template, so each clone has it. If a reset
-does not succeed, `run.worker_database` replaces the clone.
+`generator` wrote the function, `pgherd.reset()`, into the template, so each clone has it. If a
+reset does not succeed, `run.worker_database` replaces the clone.
 """
 
 from __future__ import annotations

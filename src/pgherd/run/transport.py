@@ -1,8 +1,8 @@
 """How workers reach the coordinator: the owner's reception, and a worker's connection to it.
 
-A worker's open connection is its lease. When a worker crashes, the kernel closes the connection, and
-the owner releases the worker: it drops the worker's clone and spares, and another worker may build
-the template that this one was building.
+A worker's open connection is its lease. When a worker crashes, the kernel closes the connection,
+and the owner releases the worker: it drops the worker's clone and spares, and lets another worker
+build the template that this one was building.
 """
 
 from __future__ import annotations

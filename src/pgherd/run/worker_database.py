@@ -1,7 +1,7 @@
 """A worker's database: its clone, which every test gets pristine, and the clone's spares.
 
-This module decides between the two ways to make the clone pristine again: reset it, or replace it by
-a spare.
+This module decides between the two ways to make the clone pristine again: reset it, or replace it
+by a spare.
 """
 
 from __future__ import annotations

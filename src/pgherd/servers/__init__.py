@@ -1,8 +1,9 @@
 """The contract of a server.
 
-Each kind is a module or package of this folder with a function `server`, whose signature is `Start`.
-To add a kind, also add its name to the option `server` in options.py; `choose` imports it by that
-name. A server that pgherd starts gets its settings from `tuning`, and `readiness` waits for it.
+Each kind is a module or package of this folder with a function `server`, whose signature is
+`Start`. To add a kind, also add its name to the option `server` in options.py; `choose` imports it
+by that name. A server that pgherd starts gets its settings from `tuning`, and `readiness` waits
+for it.
 """
 
 from __future__ import annotations
