@@ -35,7 +35,7 @@ coverage: .venv/ready  ## run all tests, and fail if they cover too little of sr
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-# The seed is printed, and it is part of each test's name. SEED=… repeats the same histories.
+# pytest prints the seed, also in each test's name. SEED=… repeats the same histories.
 soak: SEED := $(shell date +%s)
 soak: HISTORIES := 10000
 soak: .venv/ready  ## compare dumps after 10,000 random histories (HISTORIES=, SEED=)

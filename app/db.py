@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
-# No connection opens by itself, because no code would close it.
+# Peewee must not open connections by itself, because nothing would close them.
 # Outside a request, open one with `with database.connection_context():`.
 database = PostgresqlDatabase(None, autoconnect=False)
 

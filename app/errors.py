@@ -85,7 +85,7 @@ def answer_invalid(error: ValidationError) -> Response:
 def answer_integrity(error: IntegrityError) -> Response:
     """Answer 409 or 400 when a constraint rejects a row.
 
-    The service does not look for the row first: another request could insert it after the look.
+    The service does not look for the row first: another request could insert it after the check.
     """
     cause = error.__context__
     if isinstance(cause, postgres.UniqueViolation):

@@ -60,7 +60,7 @@ def accept(token: str) -> ResponseReturnValue:
     """Join the team, or answer 410 if the invitation was accepted before or has expired."""
     actor = acting_user()
     with database.atomic():
-        # With the row lock, the second of two requests at the same time sees what the first did.
+        # The row lock makes a second request wait. Then it sees the first one's change.
         locked = Invitation.select().where(Invitation.token == token).for_update()
         invitation = found(locked.get_or_none(), "invitation")
         same_email = invitation.email.lower() == actor.email.lower()

@@ -37,7 +37,7 @@ class Base(Model):
     """The base class of all models."""
 
     class Meta:
-        """The database, and table names with underscores, for all models."""
+        """Settings of all models: the database, and table names with underscores."""
 
         database = database
         legacy_table_names = False

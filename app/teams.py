@@ -78,7 +78,7 @@ def delete_team(team_id: int) -> ResponseReturnValue:
 
 @blueprint.get("/<int:team_id>/members")
 def list_members(team_id: int) -> ResponseReturnValue:
-    """List the members of a team to one of its members."""
+    """List the members of a team. Only a member may do this."""
     team = found_team(team_id, acting_user())
     members = Membership.select(Membership.user).where(Membership.team == team)
     return page(User.select().where(User.id.in_(members)), (User.id,), read_query(PageQuery))
@@ -86,7 +86,7 @@ def list_members(team_id: int) -> ResponseReturnValue:
 
 @blueprint.delete("/<int:team_id>/members/<int:user_id>")
 def remove_member(team_id: int, user_id: int) -> ResponseReturnValue:
-    """Leave a team, or, as its owner, remove another member."""
+    """Remove a member. Members may remove themselves; the owner may remove the others."""
     actor = acting_user()
     team = found_team(team_id, actor)
     allow(actor.id in (user_id, team.owner_id), "Only the owner may remove another member.")

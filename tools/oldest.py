@@ -3,8 +3,8 @@
     python tools/oldest.py >oldest.txt
     python -m pip install --constraint oldest.txt --editable . --group tests
 
-What the worked example and the projects in examples/ need is left out: their bounds only say what
-they were written with.
+This leaves out the packages of app/ and examples/: their lower bounds are the versions that
+we used.
 """
 
 from __future__ import annotations

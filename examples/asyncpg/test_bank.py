@@ -10,7 +10,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.mark.parametrize("balance", [1, 2])
 async def test_account_is_opened(bank, balance):
-    """Both runs of this test can open the same account."""
+    """Both parameters of this test can open the same account."""
     await bank.open("ada", balance)
     assert await bank.balances() == {"ada": balance}
 

@@ -33,7 +33,7 @@ def sent_titles():
 
 @pytest.mark.parametrize("time", range(2))
 def test_book_is_added(client, sent_titles, time):
-    """Both runs of this test can add the same title, and the function for `on_commit` runs."""
+    """Both parameters of this test can add the same title, and `on_commit` runs its function."""
     response = client.post("/books/add/", {"title": "Emma", "genre": "novel"})
     assert response.status_code == 201
     assert client.get("/books/").json() == {"books": ["Emma"]}

@@ -6,7 +6,7 @@ import pytest
 
 @pytest.mark.parametrize("time", range(2))
 def test_job_is_added(queue, time):
-    """Both runs of this test can add the same name."""
+    """Both parameters of this test can add the same name."""
     queue.add("sweep")
     assert queue.waiting() == ["sweep"]
 

@@ -14,7 +14,7 @@ from shop import Base, Product
 
 @pytest.mark.parametrize("stock", [1, 2])
 def test_product_is_added(shop, stock):
-    """Both runs of this test can add the same name."""
+    """Both parameters of this test can add the same name."""
     shop.add("lamp", stock)
     assert shop.stock() == {"lamp": stock}
 

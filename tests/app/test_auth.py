@@ -7,7 +7,7 @@ import pytest
 
 @pytest.mark.parametrize("header", ["", "ada", "-1", "0", "1.0", "2", "9" * 5000])
 def test_header_without_an_existing_user(client, ada, header):
-    """A header that is not the id of a user answers 401."""
+    """A request whose header is not the id of a user gets 401."""
     assert ada.id == 1
     response = client.get("/users", headers={"X-User-Id": header})
     assert response.status_code == 401
@@ -21,13 +21,13 @@ def test_no_header(client):
 
 
 def test_header_of_a_deleted_user(root, bob):
-    """The id of a deleted user answers 401."""
+    """A request with the id of a deleted user gets 401."""
     root.delete(f"/users/{bob.id}")
     assert bob.get("/users").status_code == 401
 
 
 def test_revoked_admin_role_ends_at_once(root, bob, sql):
-    """The next request after an admin role is deleted answers 403."""
+    """After an admin loses the role, the next request gets 403."""
     root.put(f"/users/{bob.id}/roles/admin")
     sql("DELETE FROM user_role WHERE user_id = %s AND role_id = 2", bob.id)
     assert bob.get("/audit").status_code == 403

@@ -25,7 +25,7 @@ def test_empty_comment_is_refused(ada, task, sql):
 
 
 def test_comment_on_a_missing_task(ada, sql):
-    """A comment on a task that does not exist answers 404."""
+    """A comment on a task that does not exist gets 404."""
     assert ada.post("/tasks/5/comments", {"body": "Hello?"}).status_code == 404
     assert sql("SELECT count(*) FROM comment") == [(0,)]
 
@@ -70,5 +70,5 @@ def test_admin_deletes_any_comment(root, bob, task, sql):
 
 
 def test_delete_a_missing_comment(ada):
-    """The deletion of a comment that does not exist answers 404."""
+    """The request to delete a comment that does not exist gets 404."""
     assert ada.delete("/comments/3").json["detail"] == "There is no such comment."

@@ -71,7 +71,7 @@ def test_invalid_json_is_a_problem(client, sql):
 
 
 def test_body_without_a_content_type(client, sql):
-    """A JSON body without its content type answers 415."""
+    """A request with a JSON body without its content type gets 415."""
     response = client.post("/users/create", data='{"email": "a@example.com", "name": "A"}')
     assert response.status_code == 415
     assert sql('SELECT count(*) FROM "user"') == [(0,)]
@@ -79,14 +79,14 @@ def test_body_without_a_content_type(client, sql):
 
 @pytest.mark.parametrize("body", [[], "ada", 7])
 def test_json_must_be_an_object(ada, sql, body):
-    """A JSON body that is not an object answers 400."""
+    """A request with a JSON body that is not an object gets 400."""
     response = ada.post("/teams", body)
     assert (response.status_code, list(response.json["fields"])) == (400, ["body"])
     assert sql("SELECT count(*) FROM team") == [(0,)]
 
 
 def test_check_constraint_is_a_problem(root, sql):
-    """A value that violates a check constraint answers 400."""
+    """A request with a value that violates a check constraint gets 400."""
     sql("ALTER TABLE role ADD CONSTRAINT role_is_short CHECK (length(name) < 6)")
     response = root.post("/roles", {"name": "auditor"})
     assert response.status_code == 400

@@ -162,7 +162,7 @@ def test_accept_with_an_address_in_capitals(cy, invite):
 
 
 def test_accept_an_unknown_token(cy):
-    """A token that does not exist answers 404."""
+    """A request with a token that does not exist gets 404."""
     assert cy.post("/invitations/open-sesame/accept").status_code == 404
 
 

@@ -60,7 +60,7 @@ def test_delete_a_role_in_use_is_refused(root, sql):
 
 
 def test_delete_a_missing_role(root):
-    """The deletion of a role that does not exist answers 404."""
+    """The request to delete a role that does not exist gets 404."""
     assert root.delete("/roles/emperor").status_code == 404
 
 
@@ -92,13 +92,13 @@ def test_granted_role_is_valid_at_once(root, bob):
 
 
 def test_grant_role_to_a_missing_user(root):
-    """A grant to a user who does not exist answers 404."""
+    """The request to grant a role to a user who does not exist gets 404."""
     response = root.put("/users/999/roles/admin")
     assert (response.status_code, response.json["detail"]) == (404, "There is no such user.")
 
 
 def test_grant_a_missing_role(root, bob):
-    """The grant of a role that does not exist answers 404."""
+    """The request to grant a role that does not exist gets 404."""
     response = root.put(f"/users/{bob.id}/roles/emperor")
     assert (response.status_code, response.json["detail"]) == (404, "There is no such role.")
 
@@ -117,7 +117,7 @@ def test_revoke_role(root, bob, sql):
 
 
 def test_revoke_a_role_that_the_user_does_not_hold(root, bob):
-    """The revocation of a role that the user does not hold answers 404."""
+    """The request to revoke a role that the user does not hold gets 404."""
     response = root.delete(f"/users/{bob.id}/roles/admin")
     assert response.status_code == 404
     assert response.json["detail"] == "The user does not hold this role."

@@ -63,7 +63,7 @@ def test_show_task_to_a_non_member_is_forbidden(person, task):
 
 
 def test_show_a_missing_task(ada):
-    """A task that does not exist answers 404."""
+    """A request for a task that does not exist gets 404."""
     assert ada.get("/tasks/7").json["detail"] == "There is no such task."
 
 

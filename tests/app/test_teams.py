@@ -49,7 +49,7 @@ def test_non_member_does_not_see_the_team(person, crew):
 
 
 def test_show_a_missing_team(ada):
-    """A team that does not exist answers 404."""
+    """A request for a team that does not exist gets 404."""
     assert ada.get("/teams/41").json["detail"] == "There is no such team."
 
 
@@ -135,7 +135,7 @@ def test_member_cannot_remove_another(bob, person, ada, team, sql):
 
 
 def test_remove_a_non_member(ada, person, crew):
-    """The removal of a user who is not in the team answers 404."""
+    """The request to remove a user who is not in the team gets 404."""
     response = ada.delete(f"/teams/{crew}/members/{person('eve').id}")
     assert response.json["detail"] == "There is no such member."
 

@@ -120,12 +120,12 @@ def test_show_user(ada, bob):
 
 
 def test_show_a_missing_user(ada):
-    """A user who does not exist answers 404."""
+    """A request for a user who does not exist gets 404."""
     assert ada.get("/users/999").status_code == 404
 
 
 def test_show_user_with_an_id_beyond_bigint(ada):
-    """An id that is too large for a bigint answers 404."""
+    """A request with an id that is too large for a bigint gets 404."""
     assert ada.get("/users/99999999999999999999999").status_code == 404
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the documentation share: an environment in which its commands are run."""
+"""The environment for the commands in the documentation."""
 
 from __future__ import annotations
 

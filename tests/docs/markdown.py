@@ -32,7 +32,7 @@ class Block:
 
     @property
     def name(self) -> str | None:
-        """The file that the block is the content of: its first line is a comment with the name."""
+        """The name of the block's file, from the comment in its first line."""
         named = _NAMED.match(self.text)
         return named["name"] if named else None
 

@@ -11,7 +11,7 @@ QUESTIONS = (ROOT / "docs" / "questions.md").read_text(encoding="utf-8").replace
 
 @pytest.fixture
 def project(pytester, pg_server, monkeypatch):
-    """Give a project whose migrations fail."""
+    """Return a project whose migrations fail."""
     monkeypatch.setenv("PGHERD_URL", pg_server.database(pg_server.maintenance).url)
     (pytester.path / "bad.sql").write_text("CREATE TABEL users ();")
     pytester.makeconftest(

@@ -31,7 +31,7 @@ def target(page: Path, link: str) -> tuple[Path, str] | None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path):
-    """Each link into this repository leads to a file that is there, and to a heading of it."""
+    """Each link into this repository leads to an existing file, and its anchor to a heading."""
     found = [(link, target(page, link)) for link in links(page)]
     assert [link for link, to in found if to and not to[0].exists()] == []
     assert [link for link, to in found if to and to[1] and to[1] not in anchors(to[0])] == []

@@ -13,7 +13,7 @@ SERVER = re.compile(r"pgherd: .+ \(PostgreSQL [\d.]+\) at [\w.:]+, ready in [\d.
 
 
 def shape(line: str) -> str:
-    """Return a line of pytest's output without what differs from run to run."""
+    """Remove times and addresses from a line of pytest's output."""
     line = re.sub(r" in [\d.]+s", "", line).strip("= ")
     return "pgherd: the server" if SERVER.match(line) else line
 

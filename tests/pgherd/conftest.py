@@ -126,7 +126,7 @@ def dump() -> Callable[[Database], str]:
 def subject(
     pg_server: Address, run_id: str, execute, dump: Callable[[Database], str]
 ) -> histories.Subject:
-    """Create a clone whose writes and resets a test compares."""
+    """Create a clone, with the dump that it must equal after each reset."""
     name = f"pgherd_{run_id}_template"
     build(pg_server, name, lambda database: execute(database, histories.SCHEMA), generator.install)
     return histories.subject(name, pg_server.database(f"pgherd_{run_id}_clone"), dump)

@@ -138,7 +138,7 @@ def test_broken_lease_drops_the_clone(connect_worker, owner, pg_server, pg_templ
 
 
 def test_owner_tries_an_unreachable_server_once_for_all_workers(owner, caplog):
-    """Each attempt takes ten seconds, so the owner makes one while the run lasts, one at the end.
+    """An attempt takes ten seconds. The owner makes one during the run and one at the end.
 
     The last attempt matters on a server that other runs use: the clones would stay there.
     """
@@ -155,7 +155,7 @@ def test_owner_tries_an_unreachable_server_once_for_all_workers(owner, caplog):
 
 
 @pytest.mark.parametrize("function", [(sweep, "templates"), (comment, "read")])
-def test_failed_housekeeping_does_not_fail_a_run(owner, connect_worker, monkeypatch, function):
+def test_failed_sweep_does_not_fail_a_run(owner, connect_worker, monkeypatch, function):
     """If the sweep or the count of locks fails after the build, the template can still be used."""
 
     def fail(*_: object) -> None:

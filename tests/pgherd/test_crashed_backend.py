@@ -59,7 +59,7 @@ def test_the_server_recovers_and_the_run_goes_on(run):
 
 
 def test_the_run_goes_on_in_every_worker(run):
-    """A crash ends the connections of the other worker's test, too, which may fail by that."""
+    """A crash also ends the other worker's connections, so its running test may fail."""
     result = run("-n2")
     outcomes = result.parseoutcomes()
     assert outcomes.get("passed", 0) + outcomes.get("failed", 0) == 4

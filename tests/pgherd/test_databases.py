@@ -87,7 +87,7 @@ def test_frozen_template_cannot_be_dropped(connection, make_database):
 
 
 def test_is_frozen(connection, run_id: str, make_database):
-    """Only a frozen database is frozen; an ordinary and a missing one are not."""
+    """`is_frozen` is True for a frozen database, and False for an ordinary or a missing one."""
     database = make_database("one")
     assert databases.is_frozen(connection, database.name) is False
     databases.freeze(connection, database.name)

@@ -31,7 +31,7 @@ def project(pytester, server, monkeypatch):
 
 
 def test_the_clone_is_replaced_although_pg_disconnect_raises(project):
-    """Only the test whose teardown called it has an error; the next test gets a new clone."""
+    """If `pg_disconnect` raises, only the current test has an error. The next gets a new clone."""
     result = project(
         """
 @pytest.fixture(scope="session")

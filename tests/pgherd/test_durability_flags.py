@@ -1,4 +1,4 @@
-"""Files that cannot import `NOT_DURABLE` repeat its flags, and have no others of that kind."""
+"""The compose file and the manifest repeat the flags of `NOT_DURABLE`, and have no others."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_every_manifest_is_compared():
 
 @pytest.mark.parametrize("file", SERVERS_IN)
 def test_flags_are_those_of_a_server_that_pgherd_starts(file: str):
-    """Whoever changes NOT_DURABLE has to change these files, too."""
+    """The files have the same flags as `NOT_DURABLE`."""
     found = servers(file)
     assert len(found) == SERVERS_IN[file]
     for settings in found:

@@ -391,7 +391,7 @@ def test_contract_in_an_init_file_is_allowed(package, text: str):
 
 
 def test_importing_the_plugin_loads_no_heavy_package():
-    """Every worker imports the plugin, so that loads no package that only some runs need."""
+    """Importing the plugin loads no heavy package, because every worker imports it."""
     program = (
         "import pgherd.plugin, pgherd.servers.docker, sys; unwanted = "
         "{'testcontainers', 'docker', 'peewee', 'playhouse', 'flask', 'xdist', 'requests'}; "

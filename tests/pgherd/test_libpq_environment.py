@@ -43,7 +43,7 @@ def test_write(pg, number):
 
 @pytest.mark.parametrize("kind", ["docker", "embedded"])
 def test_the_variables_do_not_lead_elsewhere(pytester, monkeypatch, kind: str):
-    """The run finds its server, and every reset works, whatever the shell says of another one."""
+    """The run finds its own server, even if libpq's variables name another server."""
     for name, value in VARIABLES.items():
         monkeypatch.setenv(name, value)
     pytester.makeconftest(CONFTEST)

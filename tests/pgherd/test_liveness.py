@@ -71,5 +71,5 @@ def test_next_lock_brings_back_the_lost_ones(
 
 
 def test_outer_run_holds_its_lock(pg_database, connection):
-    """Every kind of server has the lock of its run; without it, the inner runs would sweep it."""
+    """The outer run holds its lock. Without it, an inner run would drop its databases."""
     assert locks.is_held(connection, naming.run_of(pg_database.name))

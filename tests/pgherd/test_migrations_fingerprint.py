@@ -27,7 +27,7 @@ MAKERS = pytest.mark.parametrize(
 
 @MAKERS
 def test_the_same_files_have_the_same_fingerprint(make, file, tmp_path: Path):
-    """Their place and the files beside them do not count."""
+    """The fingerprint does not depend on the directory of the files, or on other files in it."""
     file("one/sql/a.sql", "A")
     file("two/sql/a.sql", "A")
     file("two/other.sql", "B")

@@ -99,7 +99,7 @@ def project(pytester, server):
 
 @pytest.mark.parametrize("patch", PATCHES.values(), ids=PATCHES)
 def test_a_patch_in_force_does_not_stop_the_reset(project, patch: str):
-    """The reset ends the open transaction and replaces the changed clone, in seconds."""
+    """While a patch is in force, pgherd ends the transaction and replaces the clone within 40 s."""
     began = time.monotonic()
     project(patch, "-n0").assert_outcomes(passed=4, warnings=2)
     assert time.monotonic() - began < 40

@@ -78,7 +78,7 @@ def test_the_directory_can_be_a_string(directory, make_database, execute):
 
 
 def test_an_error_names_the_migration(directory, make_database, caplog: pytest.LogCaptureFixture):
-    """The exception of the migration is chained as the cause, and it is not logged, too."""
+    """The exception of the migration is chained as the cause, and pgherd does not log it again."""
     place = directory(_001_first=FIRST, _002_failing=FAILING)
     with pytest.raises(RuntimeError, match=r"/002_failing\.py: of the migration") as raised:
         PeeweeMigrations(place).apply(make_database("one").url)
@@ -190,7 +190,7 @@ def test_the_fingerprint_depends_on_the_models():
 
 
 def test_the_same_models_have_the_same_fingerprint():
-    """Models that are defined twice have it, and so have models with another database."""
+    """The fingerprint is the same if models are defined again, or have another database."""
     one, two = peewee.PostgresqlDatabase("one"), peewee.DatabaseProxy()
     assert (
         create_tables(one, models(one)).fingerprint()

@@ -31,7 +31,7 @@ def test_a_change_of_the_database_means_a_new_clone(shop: Clone, change: str):
 
 
 def test_a_change_of_the_settings_means_a_new_clone(make_clone):
-    """A clone has the settings of its template; to change, remove or add one is a change."""
+    """A clone has the template's settings. If a test changes one, pgherd replaces the clone."""
     alter = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I {}', current_database()); END $$"
     clone = make_clone(f"CREATE TABLE t (a int); {alter.format('SET work_mem = 5000')}")
     clone.execute("INSERT INTO t VALUES (1)")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def test_changed_rows_are_reset_in_place(shop: Clone, statement: str):
     """A change of rows is undone in place."""
     shop.execute(statement)
-    # The update to the same values, and the same row again, write rows that compare as equal.
+    # An update to the same values, or a row inserted again, leaves rows that look unchanged.
     assert shop.difference() or "name = name" in statement or "'admin'" in statement
     shop.assert_reset()
 

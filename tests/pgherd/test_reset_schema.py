@@ -108,7 +108,7 @@ SCHEMA_CHANGES = {
 
 @pytest.mark.parametrize("statement", SCHEMA_CHANGES.values(), ids=SCHEMA_CHANGES)
 def test_a_changed_schema_is_pristine_again(shop: Clone, statement: str):
-    """A change of more than rows is undone, either in place or by a new clone."""
+    """After any change of the schema, the clone is pristine: reset in place, or replaced."""
     shop.execute(statement)
     assert shop.difference()
     shop.reset_or_replace()

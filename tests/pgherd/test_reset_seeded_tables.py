@@ -116,7 +116,7 @@ FILLED_AT_ONCE = {
 @pytest.mark.parametrize("rows", [1500, 30_000, 200_000])
 @pytest.mark.parametrize("fill", FILLED_AT_ONCE.values(), ids=FILLED_AT_ONCE)
 def test_a_large_table_that_was_filled_at_once_is_reset_in_place(make_clone, fill: str, rows: int):
-    """The empty pages that COPY adds in advance are no change, and a row in them is one."""
+    """Empty pages that COPY adds do not count as a change. A row in such a page does."""
     clone = make_clone(fill.format(rows=rows) + "; CREATE TABLE other (a int)")
     for _ in range(2):
         clone.execute("INSERT INTO other VALUES (1)")

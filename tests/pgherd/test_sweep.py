@@ -42,7 +42,7 @@ def names(connection) -> Callable[[str], list[str]]:
 
 
 class Dying(NamedTuple):
-    """A run that lives until `die` is called; then, the sweep of another test may come first."""
+    """A run that ends when the test calls `die`. The sweep of another test may come first."""
 
     run_id: str
     die: Callable[[], None]

@@ -37,7 +37,7 @@ def test_two(tables):
 
 
 def test_models_are_bound_to_the_clone_during_the_test(project):
-    """The listed models and those related to them are, and afterwards they have their own database.
+    """During the test, the models and their related models use the clone; later their own.
 
     A further connection of the test sees the rows that the models wrote.
     """

@@ -36,7 +36,7 @@ def test_postgresql_12_is_refused():
 
 
 def test_the_version_is_read_from_the_server(pg_server, connection, monkeypatch):
-    """If pgherd supported only PostgreSQL 99, it would refuse this server by its own version."""
+    """The version comes from the server: if 99 were the oldest, pgherd would refuse this one."""
     monkeypatch.setattr(external, "_OLDEST", 99)
     reason = f"it is PostgreSQL {connections.server_version(connection)}"
     assert refusal(pg_server, match="and pgherd needs 99 or later").startswith(reason)

@@ -1,4 +1,4 @@
-"""Roles: what a role needs on a given server, and what two roles do not share."""
+"""Roles on an external server: the rights that a role needs, and that roles share no template."""
 
 from __future__ import annotations
 

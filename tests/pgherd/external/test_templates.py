@@ -14,7 +14,7 @@ from tests.pgherd.support.waiting import wait_until
 
 
 def test_a_run_keeps_the_template_that_it_uses(make_role):
-    """From before the template is built until the run ends, no sweep drops it."""
+    """No sweep drops a template while a run builds or uses it."""
     address = make_role("CREATEDB")
     name = naming.template(address.user, "used")
     with closing(Coordinator(Options(url=url_of(address)), print)) as owner:

@@ -43,6 +43,6 @@ def test_a_certificate_for_another_host_name_is_refused(small_server):
 
 
 def test_a_connection_without_tls_is_refused(small_server):
-    """The server accepts only TLS, which the first test of this file relies on."""
+    """The server refuses a connection without TLS. The first test of this file needs that."""
     plain = replace(small_server.address, parameters=(("sslmode", "disable"),))
     refusal(plain, match="no encryption")

@@ -114,7 +114,7 @@ class Kind(Enum):
     ANYTHING = "the schema, the database and all else"
 
 
-# If the reset detects one change, it goes unnoticed that it would have missed another.
+# With many changes in one test, the reset could detect one and miss another unseen.
 MOST_REPLACING = 2
 """How many changes that may lead to a new clone are in one test, at most."""
 
