@@ -30,14 +30,14 @@ _LOOK_EVERY = 0.002
 """How long to wait before counting connections again, in seconds."""
 
 _NUMBERS = itertools.count(1)
-"""The numbers of this process's spares: no two have the same, even those of two templates."""
+"""Numbers for the names of spares, unique in this process, across templates too."""
 
 
 def make(server: Address, template: str, name: str, *, closed: bool = False) -> Database:
-    """Clone the template, in place of a database that already has the name.
+    """Clone the template. If a database of this name exists, drop it first.
 
-    The worker that makes the clone does not drop it: xdist cuts the teardown of its workers off, so
-    the owner drops it.
+    The owner drops the clones that are left at the end, because xdist may stop a worker before its
+    teardown.
 
     Args:
         server: the server of the template.
@@ -72,7 +72,7 @@ class Spares:
     def prefetch(self) -> Future[Database]:
         """Make a spare in the background, unless one is ready or being made."""
         if self._next is None:
-            # Closed, because a monitoring program that connects to it could not be sent away.
+            # Closed: if a monitoring program connected to the spare, pgherd could not rename it.
             server, name = self._database.server, next(self._names)
             self._next = self._thread.submit(make, server, self._template, name, closed=True)
         return self._next
@@ -85,7 +85,8 @@ class Spares:
         return database
 
     def _ready(self) -> Database:
-        coming, self._next = self.prefetch(), None  # a failed one must not be asked for again
+        # Forget the spare first: if making it failed, the next call makes another.
+        coming, self._next = self.prefetch(), None
         return coming.result()
 
     @contextmanager
@@ -106,13 +107,13 @@ class Spares:
         self._thread.submit(self._drop, database.name)
 
     def replace(self, *, count: bool = False) -> int:
-        """Replace the worker's clone by a spare that takes its name, so its URL stays valid.
+        """Replace the worker's clone by a spare, which gets the clone's name. Its URL stays valid.
 
         Connections to the replaced clone are ended.
 
         Args:
-            count: whether to count the connections that nobody had closed. If there are any, this
-                waits half a second, because the server may be about to end them.
+            count: whether to count the open connections. If there are any, wait up to half a second
+                for the server to end those that a client has closed.
 
         Returns:
             How many connections there were, if they were counted; else 0.
@@ -131,9 +132,9 @@ class Spares:
                 if not recovery.has_crashed(error):
                     break
         raise ServerError(
-            f"the database {self._database.name} cannot be reset, because it cannot be reached "
-            "or replaced. Check that no test stops the server or takes away the rights of its "
-            f"role. {str(problem).strip()}"
+            f"pgherd cannot reset or replace the database {self._database.name}: "
+            f"{str(problem).strip()}. Check that no test stops the server or takes rights from the "
+            "role that pgherd connects as"
         ) from problem
 
     def _swap(self, *, count: bool) -> int:
@@ -148,7 +149,7 @@ class Spares:
             databases.rename(connection, self._database.name, old.name)
         databases.rename(connection, spare.name, self._database.name)
         connections.allow(connection, self._database.name)
-        # Only now: before, the server would have made it while the test waited for the swap.
+        # After the swap, so that the waiting test does not share the server with this work.
         self.prefetch()
         self.discard(old)
         return open_connections
@@ -164,7 +165,7 @@ class Spares:
     def _lasting_connection(self) -> connection:
         """Return the connection of these spares; open another if it was lost.
 
-        It is kept, because opening one takes longer than all that is done with it.
+        It stays open, because opening a connection takes longer than the queries on it.
         """
         try:
             if self._connection is not None:

@@ -24,7 +24,7 @@ class ServerError(PgherdError):
 
 
 class NotHereError(ServerError):
-    """This machine cannot have this kind of server, but perhaps another kind.
+    """This machine cannot run this kind of server; another kind may work.
 
     Args:
         message: what failed, and what to do.

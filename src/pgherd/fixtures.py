@@ -1,4 +1,4 @@
-"""The fixtures: each only delegates to one stage of a database's life."""
+"""The fixtures: each calls one stage of a database's life, or is there to be overridden."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def pg(
 ) -> Iterator[Database]:
     """Return this worker's database, pristine before the test, and reset it after the test.
 
-    With `@pytest.mark.pg(isolation="clone")`, pgherd replaces it after the test instead.
+    With `@pytest.mark.pg(isolation="clone")`, pgherd always replaces the database after the test.
     """
     _check_mark(request.node)
     replace = _isolation(request.node) == Isolation.CLONE.value
@@ -133,8 +133,8 @@ def _check_mark(item: pytest.Item) -> None:
     if mark and (mark.args or {*mark.kwargs} - {"isolation"} or _isolation(item) not in choices):
         given = [*map(repr, mark.args), *(f"{key}={mark.kwargs[key]!r}" for key in mark.kwargs)]
         pytest.fail(
-            f"pgherd: the mark pg({', '.join(given)}) is not understood. Write "
-            f"pg(isolation=…) with one of: {', '.join(choices)}",
+            f"pgherd: the mark pg({', '.join(given)}) is wrong. Write "
+            + " or ".join(f'@pytest.mark.pg(isolation="{choice}")' for choice in choices),
             pytrace=False,
         )
 
@@ -143,7 +143,7 @@ def _check_mark(item: pytest.Item) -> None:
 def _ending_the_run(request: pytest.FixtureRequest) -> Iterator[None]:
     """Turn an error of pgherd into one message without a traceback, and end the run.
 
-    No further test that needs a database could pass, and each would repeat the message.
+    Most further tests would fail with the same message.
     """
     try:
         yield

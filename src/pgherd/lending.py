@@ -1,4 +1,4 @@
-"""The database that this process's test is using, for code that no fixture reaches."""
+"""The database of the running test, for code that cannot request a fixture."""
 
 from __future__ import annotations
 

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 
-def _option(default: str, text: str, *choices: str) -> str:
-    return field(default=default, metadata={"help": text, "choices": choices})
+def _option(default: str, text: str, *choices: str, lines: bool = False) -> str:
+    metadata = {"help": text, "choices": choices, "lines": lines}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,16 @@ class Options:
     url: str = _option(
         "", "the URL of a server that exists already: postgresql://user@host/database"
     )
+    settings: str = _option(
+        "",
+        "settings of the server that pgherd starts, such as shared_preload_libraries: name=value, "
+        "several with a semicolon between them, or one on each line of an ini file",
+        lines=True,
+    )
     listen: str = _option(
         "",
-        "the address at which xdist's workers on other machines (--tx ssh=, socket=) reach this "
-        "one: host or host:port; pgherd listens there, so use it on a trusted network only",
+        "this machine's address for xdist's workers on other machines (--tx ssh=, socket=): host "
+        "or host:port; pgherd listens there, so use it on a trusted network only",
     )
 
 
@@ -51,6 +58,8 @@ class Declared:
     field: str
     help: str
     default: str
+    lines: bool
+    """Whether the value in an ini file is a list of lines."""
 
     @property
     def ini(self) -> str:
@@ -71,28 +80,29 @@ class Declared:
 def declared() -> Iterator[Declared]:
     """Yield each option with its names."""
     for option in fields(Options):
-        yield Declared(option.name, option.metadata["help"], str(option.default))
+        metadata = option.metadata
+        yield Declared(option.name, metadata["help"], str(option.default), metadata["lines"])
 
 
 def read(
     from_flag: Callable[[str], str | None],
     environ: Mapping[str, str],
-    from_ini: Callable[[str], str],
+    from_ini: Callable[[str], str | list[str]],
 ) -> Options:
     """Read every option; the command line wins, then the environment, then the ini file.
 
     Args:
         from_flag: returns the value of a flag by its ini name; None if the flag was not used.
         environ: the environment; an empty variable counts as not set.
-        from_ini: returns the value of an ini setting, or its default.
+        from_ini: returns the value of an ini setting, or its default; a list for lines.
 
     Raises:
         UsageError: a value is not one of the option's choices.
     """
     values = {
-        option.field: (
+        option.field: _text(
             from_flag(option.ini) or environ.get(option.variable) or from_ini(option.ini)
-        ).strip()  # a value read from a file may end with a line break
+        )
         for option in declared()
     }
     for option in fields(Options):
@@ -103,3 +113,8 @@ def read(
                 f"choose one of: {', '.join(choices)}"
             )
     return Options(**values)
+
+
+def _text(value: str | list[str]) -> str:
+    """Join lines, and remove the line break with which a value read from a file may end."""
+    return (value if isinstance(value, str) else "\n".join(value)).strip()

@@ -1,7 +1,9 @@
-"""Follow the overrides of `pg_migrations`, of which each directory of a project may have one.
+"""Switch the template when another override of `pg_migrations` applies.
 
-pytest keeps the value of a session fixture, even in a directory that overrides a fixture it depends
-on. Without this module, a test would get the database of another directory's migrations.
+Each directory, module and class of a project may override that fixture.
+
+pytest keeps a session fixture's value even where a directory overrides one of its dependencies.
+Without this module, a test would get the database of another directory's migrations.
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
 class Overrides:
     """The definitions of `pg_migrations` that were set up, and the template made from one of them.
 
-    A definition is known by its `baseid`, which is the node id of the file, class or directory
-    where it is: it applies to the tests whose node ids begin so. Of several, the longest applies.
+    A definition is known by its `baseid`: the node id of the directory, file or class that has it.
+    It applies to the tests below that. If several apply, the one with the longest `baseid` wins.
     """
 
     def __init__(self) -> None:
@@ -29,10 +31,7 @@ class Overrides:
         self._finish_template: Callable[[], None] | None = None
 
     def test_begins(self, node_id: str) -> None:
-        """Tear the template down if another known definition applies to this test.
-
-        pytest does not set the other definition up again, because it has kept its value.
-        """
+        """Tear the template down if another definition applies, whose value pytest has cached."""
         self._node_id = node_id
         if self._nearest() != self._in_force:
             self._change()

@@ -78,14 +78,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             f"{option.help} (default: {option.default or 'none'}; environment: {option.variable})"
         )
         group.addoption(option.flag, dest=option.ini, default=None, help=text)
-        parser.addini(option.ini, option.help, default=option.default)
+        default: Any = [] if option.lines else option.default
+        kind: Any = "linelist" if option.lines else None
+        parser.addini(option.ini, option.help, type=kind, default=default)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make this process the run's owner, or a worker of the owner that started it."""
     config.addinivalue_line(
         "markers",
-        'pg(isolation="clone"): replace the database after the test instead of resetting it',
+        'pg(isolation="clone"): replace the database after the test, even if it could be reset',
     )
     process = config.stash[_process] = _Process()
     worker_input: dict[str, Any] | None = getattr(config, "workerinput", None)
@@ -118,7 +120,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Use the migrations of the test's own directory, and do not trust the test before."""
+    """Apply the migrations of the test's directory; mark an unreset database as dirty."""
     item.config.stash[_process].overrides.test_begins(item.nodeid)
     if (database := item.config.stash.get(worker_database, None)) is not None:
         database.test_begins()
@@ -128,15 +130,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_fixture_setup(
     fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
 ) -> None:
-    """Follow which migrations are in force."""
+    """Record which definition of `pg_migrations` applies."""
     request.config.stash[_process].overrides.fixture_set_up(fixturedef, request)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Drop the clones and stop the server, after all other plugins have finished.
+    """Close what this process opened, after all other plugins have finished.
 
-    A run without a server ends with the exit code of a usage error: 4.
+    The owner then drops the clones and stops the server. If the server failed to start, or is too
+    small for the run, pytest exits with code 4 (usage error).
     """
     process = session.config.stash[_process]
     if process.owner is not None and process.owner.coordinator.failed:
@@ -145,7 +148,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Do the same for a session that ended before it had begun."""
+    """Close what this process opened, if pytest stopped before the session started."""
     if _process in config.stash:
         config.stash[_process].opened.close()
 
@@ -191,18 +194,17 @@ def _worker_specs(config: pytest.Config) -> list[str]:
 
 
 def _may_be_remote(spec: str) -> bool:
-    """Whether a worker may be on another machine. One behind a proxy is where the proxy is."""
+    """Whether a worker may be on another machine, perhaps that of the gateway in `via=`."""
     keys = {part.partition("=")[0] for part in spec.split("//")}
     return "popen" not in keys or "via" in keys
 
 
 def _endpoint(chosen: Options, specs: list[str]) -> Endpoint | None:
-    """Return where workers on other machines reach this one; None if there are none."""
+    """Return where workers on other machines reach this one; None if no worker is remote."""
     remote = [spec for spec in specs if _may_be_remote(spec)]
     if remote and not chosen.listen:
         raise UsageError(
-            f"the worker --tx {remote[0]} may be on another machine, but no option says where it "
-            "reaches this one. Name this machine's address, as the workers reach it: "
-            "--pgherd-listen=host"
+            f"the worker --tx {remote[0]} may be on another machine, but pgherd_listen is not set. "
+            "Set it to an address of this machine that the worker can reach: --pgherd-listen=host"
         )
     return Endpoint.read(chosen.listen) if remote else None

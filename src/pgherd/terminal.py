@@ -18,7 +18,7 @@ def write_line(config: pytest.Config, text: str) -> None:
     with capture.global_and_fixture_disabled() if capture else nullcontext():
         reporter.ensure_newline()
         writer = config.get_terminal_writer()
-        # The reporter does not know of the dots that tests have printed.
+        # ensure_newline() may miss progress dots, as under xdist, so check the width of the line.
         if writer.width_of_current_line:
             writer.line()
         writer.line(f"pgherd: {text}")

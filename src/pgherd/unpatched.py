@@ -1,7 +1,8 @@
-"""The clock and sockets, as they were when pgherd was imported.
+"""The real clock and real sockets, even while a test patches them.
 
 pgherd's fixtures run while a test's own patches may be in force: a frozen clock, a `time.sleep`
-that raises, pytest-socket instead of `socket.socket`. So this module keeps its own references.
+that raises, pytest-socket instead of `socket.socket`. So this module keeps its own
+references to the clock, and uses `socket.SocketType`, which pytest-socket does not replace.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def now() -> float:
 
 
 def sleep(seconds: float) -> None:
-    """Wait so many seconds."""
+    """Wait this many seconds."""
     _Clock.sleep(seconds)
 
 

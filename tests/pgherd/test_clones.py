@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
@@ -108,8 +109,9 @@ def test_a_missing_template_raises_an_error(pg_server: Address, run_id: str, con
     assert databases.names(connection, f"pgherd_{run_id}_") == []
 
 
-def test_a_spare_is_made_after_another_failed(make_database, connection, run_id: str):
+def test_a_spare_is_made_after_another_failed(make_database, connection, run_id: str, monkeypatch):
     """If making a spare fails, the next call makes another one."""
+    monkeypatch.setattr(clones, "_NUMBERS", itertools.count(1))
     template = f"pgherd_{run_id}_late"
     with closing(clones.Spares(make_database("gw0"), template)) as spares:
         with pytest.raises(psycopg2.errors.InvalidCatalogName):

@@ -183,7 +183,7 @@ def test_failed_start_of_the_server_is_explained_once():
     with closing(Coordinator(Options(url="postgresql://nobody@127.0.0.1:1/x"), print)) as owner:
         with pytest.raises(ServerError, match=r"127\.0\.0\.1:1, which pgherd_url names, cannot"):
             owner.server()
-        with pytest.raises(ServerError, match="the first test that needed it says why"):
+        with pytest.raises(ServerError, match="see the first test that needed it"):
             owner.server()
         assert owner.failed
 
@@ -201,7 +201,7 @@ def test_worker_gets_an_error_after_its_owner_has_ended(owner):
     with closing(Reception(owner)) as reception:
         worker = RemoteCoordinator(reception.invitation, "gw0")
         reception.close()
-        with pytest.raises(ServerError, match="the owner of this run does not answer"):
+        with pytest.raises(ServerError, match=r"the owner of this run .* does not answer"):
             worker.server()
 
 

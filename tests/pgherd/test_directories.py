@@ -213,3 +213,31 @@ def test_a_dynamic_request_gets_the_database_of_its_directory(directories):
         files += [path, f"{name}/test_{name}_{'ab'[number // 2]}.py"]
     result = directories.runpytest_subprocess("-n0", *files)
     result.assert_outcomes(passed=4 * 3 + 4 * 2)
+
+
+@pytest.mark.parametrize("how", ["-n0", "-n1"])
+def test_spares_of_two_directories_do_not_collide(directories, how: str):
+    """A worker that replaces clones in two directories, back and forth, gives each its own."""
+    files = []
+    for number, name in enumerate(["shop", "forum", "shop", "forum"]):
+        path = directories.path / name / f"test_replace_{number}.py"
+        path.write_text(REPLACE.replace("{name}", name))
+        files.append(path)
+    result = directories.runpytest_subprocess(how, *files)
+    result.assert_outcomes(passed=4 * 3)
+
+
+REPLACE = """
+import pytest
+
+@pytest.mark.pg(isolation="clone")
+@pytest.mark.parametrize("number", range(3))
+def test_replace(pg, number):
+    connection = pg.connect()
+    cursor = connection.cursor()
+    cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    assert cursor.fetchall() == [("{name}",)]
+    cursor.execute("ALTER TABLE {name} ADD COLUMN more int")
+    connection.commit()
+    connection.close()
+"""

@@ -55,7 +55,7 @@ def test_lost_locks_are_taken_again(pg_server, run_id, is_held, end_connection_o
         run_locks.hold(f"use of {run_id}")
         end_connection_of("id")
         wait_until(lambda: is_held("id") and is_held("use"), 10)
-    assert "the connection that shows that this run is alive was lost" in caplog.text
+    assert "lost the connection that holds the locks of this run" in caplog.text
 
 
 def test_next_lock_brings_back_the_lost_ones(

@@ -41,7 +41,9 @@ def test_a_connection_in_a_transaction_is_ended(shop: Clone, statement: str):
         [left] = shop.resetter.end_blocking_connections()
         assert (left.pid, left.state, left.query) == (pid, "idle in transaction", statement)
         assert 0 <= left.age < 10
-        assert str(left).endswith(f"It was idle in transaction; its last statement: {statement}")
+        assert str(left).endswith(
+            f"Its state: idle in transaction. Its last statement: {statement}"
+        )
         with pytest.raises(psycopg2.OperationalError):
             connection.cursor().execute("SELECT 1")
     shop.assert_reset()

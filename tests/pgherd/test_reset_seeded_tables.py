@@ -123,3 +123,19 @@ def test_a_large_table_that_was_filled_at_once_is_reset_in_place(make_clone, fil
         clone.assert_reset()
     clone.execute("INSERT INTO many VALUES (-1)")
     clone.assert_replaced()
+
+
+def test_an_unchanged_table_whose_trigger_always_fires_is_no_change(make_clone):
+    """The reset does not restore such a table, but it sees that nobody changed it."""
+    clone = make_clone(
+        """
+        CREATE TABLE few (a int); INSERT INTO few VALUES (1); CREATE TABLE other (a int);
+        CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+        CREATE TRIGGER t BEFORE DELETE ON few FOR EACH ROW EXECUTE FUNCTION f();
+        ALTER TABLE few ENABLE ALWAYS TRIGGER t;
+        """
+    )
+    clone.execute("INSERT INTO other VALUES (1)")
+    clone.assert_reset()
+    clone.execute("UPDATE few SET a = 2")
+    clone.assert_replaced()

@@ -89,5 +89,5 @@ def test_a_wrong_mark_fails_its_test(project, arguments):
     result = project.runpytest_subprocess("-n0")
     result.assert_outcomes(errors=1, passed=1)
     text = result.stdout.str()
-    assert f"the mark pg({arguments}) is not understood" in text
-    assert "Write pg(isolation=…) with one of: reset, clone" in text
+    assert f"the mark pg({arguments}) is wrong" in text
+    assert 'Write @pytest.mark.pg(isolation="reset") or' in text

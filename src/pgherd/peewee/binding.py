@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from pgherd.postgres.address import Database
 
-# libpq's parameters for the server's address, and for the role and how it authenticates. These come
-# from the clone; all others stay as the project has set them:
+# Prefixes of libpq's parameters for the server's address, and for the role and its authentication.
+# These come from the clone; all others stay as the project has set them:
 # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
 _ADDRESS = (
     "host",
@@ -46,7 +46,7 @@ def bound(
     Args:
         database: a `PostgresqlDatabase` or a subclass, deferred or not, or a proxy. A proxy that is
             not initialized, or that stands for another class, gets a new `PostgresqlDatabase`.
-        pg_database: the value of the fixture `pg_database`.
+        pg_database: the value of the fixture `pg_database` or `pg`.
 
     Raises:
         UsageError: the database has another class and is not behind a proxy.
@@ -84,8 +84,8 @@ def disconnect(database: peewee.Database | peewee.Proxy) -> None:
         return
     own = None if real.is_closed() else real.connection()
     # Peewee's close() closes only the connection of the calling thread, and refuses in a
-    # transaction. Every thread's connection is in this object. With a new one, nobody refers to the
-    # connections any more, and the driver closes them.
+    # transaction. `_state` has the connections of all threads. Without references to them, the
+    # driver closes them.
     real._state = type(real._state)()  # noqa: SLF001 (the same in peewee 3 and 4)
     if hasattr(real, "close_all"):
         real.close_all()
@@ -94,7 +94,7 @@ def disconnect(database: peewee.Database | peewee.Proxy) -> None:
 
 
 def point(database: peewee.Database, pg_database: Database) -> None:
-    """Let a database without connections connect to the clone from now on.
+    """Set the address of a database, which must have no open connections, to the clone.
 
     This sets attributes, because `init` would forget the isolation level and other settings.
     """

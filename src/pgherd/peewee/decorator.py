@@ -49,14 +49,14 @@ def with_test_db(models: Sequence[Model]) -> Callable[[T], T]:
     """Run a test with these models bound to the worker's clone, and with empty tables.
 
     It decorates functions, async functions and classes. In a class it applies to each test method,
-    and in a `unittest.TestCase` also to its `setUp`. The test gets the fixture `pg` without naming
-    it.
+    and in a `unittest.TestCase` also to `setUp` and `tearDown`. The test gets the fixture `pg`
+    without naming it.
 
     During the call, the models, the models related to them, and the project's database of these
-    models use the clone. If the template has a model's table, its rows are deleted, together with
-    the rows that refer to them; the reset brings them back. If not, the table is created, and
-    dropped after the test. The same holds for tables that these models refer to, except that their
-    rows are not deleted.
+    models use the clone. If the template has a model's table, pgherd truncates it, and every table
+    with a foreign key to it; the reset brings the rows back. If the template lacks the table,
+    pgherd creates it, and drops it after the test. The tables that these models refer to are
+    created, too, but not truncated.
 
     Args:
         models: the models whose tables the test needs.
@@ -180,7 +180,7 @@ def _bound_already(database: peewee.Database | peewee.Proxy) -> Iterator[None]:
 
 
 def _prepare(database: Any, listed: tuple[Model, ...]) -> tuple[list[Model], str]:
-    """Create missing tables, empty the others; return what was created, and its transaction."""
+    """Create missing tables, empty the listed ones; return the new ones and the transaction."""
     wanted = _with_references(listed)
     with database.atomic():
         names = [_name(model) for model in wanted]
@@ -195,7 +195,7 @@ def _prepare(database: Any, listed: tuple[Model, ...]) -> tuple[list[Model], str
 
 
 def _empty(database: Any, models: Collection[Model]) -> None:
-    """Delete all rows and restart the sequences, as in a new table."""
+    """Truncate the tables that have rows, and restart their sequences."""
     filled = [_name(model) for model in models if model.select().exists()]
     if filled:
         database.execute_sql(_WITHOUT_TRIGGERS)

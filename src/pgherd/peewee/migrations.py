@@ -112,7 +112,7 @@ def create_tables(
 
     Args:
         database: the database that the models are bound to. pgherd does not connect to it, but
-            creates the tables through another one of the same class.
+            creates the tables through a new database object of the same class.
         models: the models whose tables are created, with their indexes and constraints.
     """
     return ModelTables(database, tuple(models))
@@ -128,7 +128,7 @@ def _connected(class_: type[peewee.Database], url: str) -> Iterator[Any]:
 
 
 def _silent_logger() -> logging.Logger:
-    """Return a disabled logger: pgherd shows the exception of a migration anyway, once."""
+    """Return a disabled logger, because pgherd shows the exception already."""
     logger = logging.getLogger("pgherd.silent")
     logger.disabled = True
     return logger

@@ -1,1 +1,1 @@
-"""What only talks to PostgreSQL: addresses, databases, connections, locks, names."""
+"""Code that needs nothing but PostgreSQL: addresses, databases, connections, locks, names."""

@@ -84,7 +84,7 @@ class Database:
     def url(self) -> str:
         """The database as `postgresql://user:password@host:port/name`.
 
-        A socket's directory is written as a parameter, `…@/name?host=/directory&port=5432`: the
+        A socket's directory is written as a parameter, `…@/name?host=%2Fdirectory&port=5432`: the
         form that all drivers understand.
         """
         server = self.server
@@ -131,7 +131,7 @@ class Database:
     def connect(self) -> connection:
         """Open a new connection, which the caller must close.
 
-        A server that recovers from the crash of a process is given 30 seconds.
+        If the server is recovering from a crash, this tries again for up to 30 seconds.
 
         Raises:
             psycopg2.OperationalError: the server refuses the connection, or does not answer within
@@ -161,7 +161,8 @@ class Address:
     parameters: tuple[tuple[str, str], ...] = ()
     """Further libpq parameters, such as `sslmode`."""
     throwaway: bool = False
-    """Whether pgherd started the server: libpq's environment variables mean another one."""
+    """Whether pgherd started the server. If so, ignore libpq's environment variables, which are
+    meant for another server."""
 
     def database(self, name: str) -> Database:
         """Return one of the server's databases; it need not exist."""
@@ -175,7 +176,7 @@ class Address:
         default: https://www.postgresql.org/docs/current/libpq-envars.html
 
         Raises:
-            UsageError: the text is neither, or names more than one server, or a service file.
+            UsageError: the text is neither, or names several hosts or a service.
         """
         scheme, separator, _ = url.partition("://")
         if separator and scheme not in _SCHEMES:
@@ -190,7 +191,9 @@ class Address:
             # libpq may quote the password, so hide everything quoted but a parameter's name.
             reason = re.sub(r'(?<!parameter: )(?<!option )".+"', '"…"', str(error).strip())
             raise UsageError(_UNREADABLE.format(reason=reason)) from error
-        if not parts["port"].isdecimal():  # with several hosts, it is a list
+        if "," in parts["host"]:
+            raise UsageError(_UNREADABLE.format(reason="it names several hosts"))
+        if not parts["port"].isdecimal():
             raise UsageError(_UNREADABLE.format(reason="its port is not a number"))
         if "service" in parts:
             raise UsageError(

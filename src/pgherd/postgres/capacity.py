@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from psycopg2.extensions import connection
 
 CONNECTIONS_OF_OWNER = 2
-"""The connections of a run's owner: its lock, and dropping the clones of a worker that has gone."""
+"""The connections of a run's owner: one for the run's locks, and one to drop clones."""
 
 CONNECTIONS_OF_WORKER = 4
 """A worker's connections: its reset, making a spare, swapping it in, and the code under test.
 
-The code under test may open more than one, but not every worker has all of its own open at once.
+The code under test may open several, but the workers rarely reach their maximum at the same time.
 """
 
 _LIMITS = """
@@ -56,10 +56,9 @@ class Limit:
 
 
 def connection_limits(connection: connection) -> list[Limit]:
-    """Read the limits that apply to this role's connections, and what is left of each.
+    """Read the limits of this role's connections, and how many connections count against each.
 
-    Connections that the server reserves count as taken, even if this role could use them. An
-    ordinary role cannot see what other roles do, but it sees their connections:
+    Connections that the server reserves count as taken, even if this role could use them:
     https://www.postgresql.org/docs/current/runtime-config-connection.html
     """
     with connection.cursor() as cursor:

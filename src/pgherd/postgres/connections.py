@@ -1,4 +1,4 @@
-"""Connections: ours to the maintenance database, and everybody's to a database of the run."""
+"""Connections: pgherd's own to the maintenance database, and all connections to a clone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FOREIGN_CONNECTION = (
 )
 
 # Each setting of a connection, and the version of PostgreSQL that introduced it. A role may have
-# time-outs, but pgherd must wait for other runs as long as it takes. The keep-alives let the server
+# timeouts, but pgherd must wait for other runs without a limit. The keep-alives let the server
 # notice a client that lost its power or its network. Without them it keeps the connection, and the
 # locks that it holds, for two hours:
 # https://www.postgresql.org/docs/current/runtime-config-connection.html
@@ -72,7 +72,7 @@ def translated_errors() -> Iterator[None]:
         yield
     except psycopg2.Error as error:
         raise ServerError(
-            f"the server refused a request of pgherd: {str(error).strip()}"
+            f"a query of pgherd failed: {str(error).strip()}. Check that the server still runs"
         ) from error
 
 
@@ -111,8 +111,8 @@ def count(connection: connection, name: str) -> int:
 def end(connection: connection, name: str) -> None:
     """End every connection to a database, and wait up to two seconds until they are gone.
 
-    The wait saves time: a statement such as DROP DATABASE that still finds a connection looks again
-    only after 100 ms. That statement deals with autovacuum, which has no user, by itself:
+    Wait here, because DROP DATABASE and RENAME look again only after 100 ms if they find a
+    connection. They end autovacuum workers themselves, so skip processes without a user:
     `CountOtherDBBackends` in PostgreSQL's src/backend/storage/ipc/procarray.c.
 
     Raises:

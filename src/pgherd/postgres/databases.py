@@ -32,6 +32,8 @@ SELECT datistemplate AND NOT datallowconn AND (
 FROM pg_database WHERE datname = %s
 """
 
+_COMMENT = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s"
+
 # The settings whose value is a list of quoted names, as far as a database can have them: those with
 # GUC_LIST_QUOTE in PostgreSQL's src/backend/utils/misc/guc_tables.c.
 _LISTS = {
@@ -47,11 +49,11 @@ def create(
 ) -> None:
     """Create an empty database, or clone a template.
 
-    An empty database is made from template0, which nobody can have changed, so the template's
-    fingerprint covers everything in it. STRATEGY FILE_COPY copies the template's files. It is the
-    fastest way where durability is off. It was the only way before PostgreSQL 15, which introduced
-    the clause and another default. CREATE DATABASE does not copy the settings that ALTER DATABASE
-    gave the template, so they are set again:
+    An empty database is made from template0. It refuses connections, so nobody adds objects to it,
+    and the template's fingerprint covers everything in a database made from it. STRATEGY FILE_COPY
+    copies the template's files. It is the fastest way where durability is off. It was the only way
+    before PostgreSQL 15, which introduced the clause and another default. CREATE DATABASE does not
+    copy the settings that ALTER DATABASE gave the template, so they are set again:
     https://www.postgresql.org/docs/current/manage-ag-templatedbs.html
 
     Args:
@@ -75,7 +77,7 @@ def create(
 
 
 def _settings(connection: connection, name: str) -> Iterator[sql.Composable]:
-    """Return a database's own settings as SQL. A list is copied as it is, another value quoted."""
+    """Yield a database's own settings as SQL: lists unchanged, other values quoted."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT unnest(setconfig) FROM pg_db_role_setting JOIN pg_database AS base"
@@ -128,7 +130,7 @@ def exists(connection: connection, name: str) -> bool:
 
 
 def drop(connection: connection, name: str) -> None:
-    """Drop a database if it exists, and end every connection to it.
+    """Drop a database if it exists, and end the connections to it.
 
     A database marked as a template cannot be dropped; `thaw` it first:
     https://www.postgresql.org/docs/current/sql-dropdatabase.html
@@ -139,8 +141,8 @@ def drop(connection: connection, name: str) -> None:
     try:
         _execute(connection, statement + sql.SQL(" WITH (FORCE)"))
     except psycopg2.errors.InsufficientPrivilege:
-        # PostgreSQL says so to an ordinary role while autovacuum is connected. Without FORCE it
-        # sends autovacuum away and waits.
+        # With FORCE, PostgreSQL refuses an ordinary role while an autovacuum worker is connected.
+        # Without FORCE, PostgreSQL ends that worker and waits.
         _execute(connection, statement)
     log.info("dropped database %s", name)
 
@@ -153,7 +155,7 @@ def rename(connection: connection, name: str, new: str) -> None:
 
 
 def comment(connection: connection, name: str, text: str) -> None:
-    """Write the comment on a database. Only its owner may; a clone does not inherit it."""
+    """Write the comment on a database, as its owner or a superuser. A clone does not get it."""
     statement = sql.SQL("COMMENT ON DATABASE {} IS {}")
     _execute(connection, statement.format(sql.Identifier(name), sql.Literal(text)))
 
@@ -161,17 +163,15 @@ def comment(connection: connection, name: str, text: str) -> None:
 def comment_of(connection: connection, name: str) -> str:
     """Return the comment on a database; empty if it has none."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s",
-            [name],
-        )
+        cursor.execute(_COMMENT, [name])
         return "".join(text or "" for (text,) in cursor.fetchall())
 
 
 def roll_back_prepared(connection: connection, database: Database) -> None:
-    """Roll back the transactions prepared in a database; with them, it cannot be dropped.
+    """Roll back the transactions prepared in a database: they would prevent its drop.
 
-    Only a connection to that database can do so, by the role that prepared the transactions:
+    This needs a connection to that database, and the role that prepared the transactions or a
+    superuser:
     https://www.postgresql.org/docs/current/sql-rollback-prepared.html
     """
     with connection.cursor() as cursor:
@@ -187,16 +187,14 @@ def roll_back_prepared(connection: connection, database: Database) -> None:
 
 def names(connection: connection, beginning: str) -> list[str]:
     """List the databases whose names begin with a text."""
+    statement = "SELECT datname FROM pg_database WHERE starts_with(datname, %s) ORDER BY 1"
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT datname FROM pg_database WHERE starts_with(datname, %s) ORDER BY 1",
-            [beginning],
-        )
+        cursor.execute(statement, [beginning])
         return [name for (name,) in cursor.fetchall()]
 
 
 def own_templates(connection: connection) -> dict[str, bool]:
-    """Return the names of this role's templates, each with whether it is frozen."""
+    """Return this role's templates: each name, and whether the template is frozen."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT datname, datistemplate AND NOT datallowconn FROM pg_database"

@@ -50,8 +50,8 @@ VARIABLES = {
 }
 """The environment variable of each parameter that has one."""
 
-# Each parameter that an environment variable could set, a value as if it were not set, and the
-# version of libpq that introduced the parameter.
+# The parameters with which an environment variable could keep pgherd from a server that it started.
+# For each: the value that overrides the variable, and the version of libpq that introduced it.
 _NEUTRAL = {
     "hostaddr": ("", 0),
     "options": ("", 0),
@@ -65,7 +65,7 @@ _NEUTRAL = {
 
 
 def neutral_parameters() -> dict[str, str]:
-    """Return the parameters that keep libpq from using its environment variables.
+    """Return parameters that override those environment variables that could prevent a connection.
 
     An empty value counts as given: `conninfo_add_defaults` in PostgreSQL's
     src/interfaces/libpq/fe-connect.c.

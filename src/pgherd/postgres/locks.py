@@ -29,7 +29,7 @@ FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
 
 @contextmanager
 def exclusive(connection: connection, name: str) -> Iterator[None]:
-    """Hold the lock of this name, alone on the whole server, until the block ends.
+    """Hold the lock of this name exclusively, on the whole server, until the block ends.
 
     PostgreSQL keeps advisory locks per database, and two runs may use different maintenance
     databases. So a process first takes the lock in its own database, then looks for holders in the
@@ -68,7 +68,7 @@ def _must_give_way(cursor: cursor, key: int) -> bool | None:
 
 
 def take_shared(connection: connection, name: str) -> None:
-    """Hold the lock of this name together with others, until the connection ends."""
+    """Take the lock of this name in shared mode; the server frees it when the connection ends."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock_shared(%s)", [naming.lock_key(name)])
 

@@ -7,7 +7,7 @@ import re
 import secrets
 
 PREFIX = "pgherd_"
-"""The name of every database that pgherd creates begins so; pgherd drops no other database."""
+"""The name of every database that pgherd creates begins with this; it drops no other."""
 
 SCHEMA = "pgherd"
 """The schema of the objects that pgherd adds to a template."""
@@ -33,7 +33,8 @@ def template(*fingerprints: str) -> str:
 def clone(run_id: str, worker: str) -> str:
     """Return the name of a worker's clone. A worker's id may be any text (`--tx popen//id=…`).
 
-    No clone's name has a further underscore. The worker's spares have: `…_gw1_1`, `…_gw1_2`.
+    After the run's id, the name has no underscore, but the names of the worker's spares have one:
+    `…_gw1_1`, `…_gw1_2`.
     """
     name = f"{clones_of(run_id)}{worker}"
     if len(name.encode()) <= _LONGEST and "_" not in worker:
@@ -42,7 +43,7 @@ def clone(run_id: str, worker: str) -> str:
 
 
 def clones_of(run_id: str) -> str:
-    """Return the text with which the names of all clones of this run begin, and no others."""
+    """Return the prefix of the names of all clones of this run."""
     return f"{PREFIX}{run_id}_"
 
 

@@ -1,4 +1,4 @@
-"""The generator: write into the template the function that resets its clones, `pgherd.reset()`.
+"""The generator: write the reset function, `pgherd.reset()`, into the template.
 
 The function is static SQL for the tables and sequences of this template, so that the server caches
 its plans. It lives in the schema `pgherd`, with all that it needs, and every clone has it.
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 # tables to check again one by one if one of the group has changed.
 _GROUP_SIZE = 32
 
-# A seeded table with more rows than this is neither read to see whether it changed, nor restored.
+# A seeded table is one that has rows in the template. If it has more rows than this, the reset
+# does not restore it. To detect changes, it reads the visibility map, or all rows if the server
+# lacks the extension pg_visibility.
 _MANY_ROWS = 1000
 
 # If a table's file has more bytes than this after its rows were deleted, the caller vacuums it.
@@ -39,8 +41,8 @@ _BLOATED = 4 * 8192
 # Other clients of this database, and those that block the reset. An aborted transaction has no
 # xact_start, so check the state too:
 # https://www.postgresql.org/docs/current/monitoring-stats.html
-# The lock table is read only if there are other clients: that takes four times as long as all the
-# other checks.
+# The lock table is read only if there are other clients: reading it takes four times as long as all
+# other checks together.
 _OTHER_CLIENTS = """
 EXISTS (SELECT FROM pg_stat_get_activity(NULL) AS client
         WHERE datid = pgherd_database AND pid <> pg_backend_pid()
@@ -98,8 +100,7 @@ IF {_HAS_ROWS} THEN
 END IF;
 """
 
-# A sequence is a relation of one row, so checking it takes as long as checking a table. A function
-# that checks many of them is faster, and needs no plan for each.
+# A sequence is a relation of one row, so checking it takes as long as checking a table.
 _MOVED = """
 EXISTS (SELECT FROM {sequence} WHERE last_value <> {last} OR is_called <> {called})
 """
@@ -112,8 +113,9 @@ _ALL = """
 ROWS FROM (unnest({ids}::oid[]), unnest({lasts}::bigint[]), unnest({calleds}::boolean[]))
   AS sequence (id, last, called)
 """
-# Before PostgreSQL 18, the function returns null for a sequence that was set and not called since,
-# so it is used only for sequences that had been called:
+# One query that checks many sequences is faster, and needs no plan for each. Before PostgreSQL 18,
+# pg_sequence_last_value returns null for a sequence that was set and not called since, so it is
+# used only for sequences that had been called:
 # https://www.postgresql.org/docs/17/view-pg-sequences.html
 _WHICH_MOVED = f"""
 FROM {_ALL} WHERE pg_sequence_last_value(sequence.id::regclass) IS DISTINCT FROM sequence.last
@@ -131,13 +133,14 @@ END IF;
 """
 
 _STATE = "SELECT last_value, is_called FROM {sequence}"
-# A connection that stays open goes on using the values that it cached before the reset.
+# A connection that stays open goes on using the values that it cached before the reset. So if a
+# sequence with CACHE has moved, the clone is replaced.
 _CACHED = "SELECT seqcache > 1 FROM pg_sequence WHERE seqrelid = %s"
 _RETURN_IF_MOVED = f"IF {_MOVED} THEN RETURN; END IF;"
 
-# Seeded rows are unchanged if none is missing and none has an xmin that is younger than the copy's:
-# an update writes a new row version, with the xmin of the transaction that wrote it. A restore
-# writes the rows again, so from then on its own transaction is the limit.
+# `seed.since` is the transaction that copied the seeded rows. They are unchanged if their number is
+# the same and no xmin is newer: an update writes a new row version, with the xmin of its
+# transaction. A restore writes new rows, so it sets `since` to its own transaction.
 _RESTORE = f"""
 SELECT seed.since INTO STRICT pgherd_since FROM {{schema}}.seed WHERE seed.id = {{id}};
 IF (SELECT count(*) FILTER (WHERE age(t.xmin) >= age(pgherd_since)) <> {{rows}}
@@ -152,11 +155,11 @@ IF (SELECT count(*) FILTER (WHERE age(t.xmin) >= age(pgherd_since)) <> {{rows}}
 END IF;
 """
 
-# For a table of many rows, only the visibility map is read. VACUUM marked every page all-visible in
-# the template, and INSERT, UPDATE and DELETE clear the mark of their page:
-# https://www.postgresql.org/docs/current/storage-vm.html
-# A VACUUM in the clone would set the marks again, so it counts as a change. TRUNCATE removes all
-# pages, and COPY FREEZE after it marks its own, but then the table has another file.
+# For a table that the reset does not restore, it reads the visibility map. VACUUM marked every page
+# all-visible in the template, and INSERT, UPDATE and DELETE clear the mark of their page:
+# https://www.postgresql.org/docs/current/storage-vm.html A VACUUM in the clone would set the marks
+# again, so it counts as a change. TRUNCATE removes all pages, and COPY FREEZE after it marks its
+# own, but then the table has another file.
 _MANY_CHANGED = """
 pg_relation_filenode({id}) <> {file}
 OR (SELECT all_visible FROM {schema}.pg_visibility_map_summary({id})) * {block}
@@ -186,11 +189,20 @@ SELECT c.oid, n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid 
 WHERE c.relkind = %s AND c.relpersistence <> 't' AND c.oid >= %s AND n.nspname <> %s
 ORDER BY c.oid
 """
-# The tables whose files are big enough for many rows.
-_LARGE_FILES = f"""
+# The tables that the reset may not restore: those whose files are big enough for many rows, and
+# those with a trigger or rule that would fire.
+_NOT_RESTORED = f"""
 SELECT c.oid, n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND c.oid >= %s AND n.nspname <> %s
-  AND pg_relation_size(c.oid) > {_MANY_ROWS} * 24
+  AND (pg_relation_size(c.oid) > {_MANY_ROWS} * 24
+    OR EXISTS (SELECT FROM pg_trigger WHERE tgrelid = c.oid AND tgenabled IN ('A', 'R'))
+    OR EXISTS (SELECT FROM pg_rewrite WHERE ev_class = c.oid AND ev_enabled IN ('A', 'R')))
+"""
+# The project's event triggers must not see pgherd's objects: one could refuse them, or log them.
+_WITHOUT_EVENT_TRIGGERS = """
+SELECT set_config(CASE WHEN current_setting('event_triggers', true) IS NULL
+  THEN 'session_replication_role' ELSE 'event_triggers' END,
+  CASE WHEN current_setting('event_triggers', true) IS NULL THEN 'replica' ELSE 'off' END, false)
 """
 _NOT_ALL_VISIBLE = "SELECT FROM pg_class WHERE oid = %s AND relallvisible < relpages"
 # Generated columns are left out: PostgreSQL computes them, and refuses other values.
@@ -201,7 +213,7 @@ WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped AND attgenerated = '' OR
 
 
 def fingerprint() -> str:
-    """Return a text that changes whenever `install` would write something else."""
+    """Return a digest of the source files that define what `install` writes."""
     digest = hashlib.sha256()
     for source in (__file__, schema_guard.__file__, sqltext.__file__):
         digest.update(Path(source).read_bytes())
@@ -248,7 +260,7 @@ class _Sequence(NamedTuple):
 
 
 class _Generator:
-    """Writes the statements that reset one schema."""
+    """The writer of the statements that reset the tables and sequences of a database."""
 
     def __init__(self, cursor: cursor, *, has_visibility: bool) -> None:
         self._cursor = cursor
@@ -340,9 +352,9 @@ class _Table:
 
 
 def _add_visibility(cursor: cursor) -> bool:
-    """Add the extension that reads the visibility map; return whether the server has it.
+    """Add the extension pg_visibility to the schema `pgherd`; return whether it was added.
 
-    If the project has added it already, it cannot be added to the schema `pgherd` as well.
+    If the project has already added the extension, a second copy is impossible.
     """
     name = "pg_visibility"
     available = rows(cursor, "SELECT FROM pg_available_extensions WHERE name = %s", name)
@@ -353,10 +365,11 @@ def _add_visibility(cursor: cursor) -> bool:
 
 
 def _begin(connection: connection) -> None:
-    """Create the schema `pgherd`, and mark the pages of large tables all-visible.
+    """Create the schema `pgherd`, and mark the pages of some tables all-visible.
 
-    VACUUM cannot run in a transaction block. It does not mark a page while the commit of its rows
-    is not flushed. So the commit of the schema is flushed first, and with it all commits before it.
+    VACUUM cannot run in a transaction block. It marks a page only after the commit of its rows is
+    flushed. `synchronous_commit = on` makes CREATE SCHEMA flush its own commit and all earlier
+    ones.
 
     From PostgreSQL 16 on, COPY and CREATE TABLE AS leave empty pages at the end of a table, which
     VACUUM never marks. VACUUM FULL writes the table again without them.
@@ -364,9 +377,11 @@ def _begin(connection: connection) -> None:
     connection.autocommit = True
     with connection.cursor() as cursor:
         cursor.execute("SET synchronous_commit = on")
+        if connection.get_parameter_status("is_superuser") == "on":
+            cursor.execute(_WITHOUT_EVENT_TRIGGERS)
         cursor.execute(f"CREATE SCHEMA {SCHEMA}")
         cursor.execute(f"CREATE TABLE {SCHEMA}.seed (id oid, since xid)")
-        for oid, *names in rows(cursor, _LARGE_FILES, FIRST_OF_USER, SCHEMA):
+        for oid, *names in rows(cursor, _NOT_RESTORED, FIRST_OF_USER, SCHEMA):
             table = sql.Identifier(*names)
             cursor.execute(sql.SQL("VACUUM {}").format(table))
             if rows(cursor, _NOT_ALL_VISIBLE, oid):

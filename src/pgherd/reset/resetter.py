@@ -1,4 +1,4 @@
-"""The resetter: call the reset function after each test, and end what stands in its way.
+"""The resetter: call the reset function after each test, and end connections that block it.
 
 `generator` wrote the function, `pgherd.reset()`, into the template, so each clone has it. If a
 reset does not succeed, `run.worker_database` replaces the clone.
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pgherd")
 
-# In this role no foreign key is checked and no trigger or rule fires, so the tables can be restored
-# in any order. Only a superuser may set it; for others nothing is undone in place, and every change
-# means a new clone. It is set once for each connection, because each change of it makes the server
-# discard its cached plans:
+# With this setting, PostgreSQL checks no foreign keys, and ordinary triggers and rules do not fire,
+# so the tables can be restored in any order. Only a superuser may set it. For another role, pgherd
+# replaces the clone after every change. It is set once for each connection, because each change of
+# it makes the server discard its cached plans:
 # https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-SESSION-REPLICATION-ROLE
 _REPLICATION_ROLE = "SET session_replication_role = replica"
 
-# If a policy would hide rows from this role, as FORCE ROW LEVEL SECURITY does, the reset must fail
-# instead of leaving them; then the clone is replaced.
+# If a row policy hides rows from this role (FORCE ROW LEVEL SECURITY), the reset must fail, or it
+# would leave these rows. Then the clone is replaced.
 _ROW_SECURITY = "SET row_security = off"
 
 # A prepared statement is parsed and planned only once.
@@ -71,20 +71,21 @@ _LOOK_EVERY = 0.002
 
 @dataclass(frozen=True)
 class BlockingConnection:
-    """A connection that was in a transaction, or held a lock, when its test had ended."""
+    """A connection that was in a transaction, or held an advisory lock, when its test had ended."""
 
     pid: int
     state: str
     query: str
     age: float
-    """How long it had been in this state, in seconds."""
+    """The age of its transaction, or else how long it has been idle, in seconds."""
 
     def __str__(self) -> str:
-        """Say what was found, and what to do about it."""
+        """Return what was left, and what to do."""
         return (
-            f"the test left a connection in a transaction or holding a lock for {self.age:.1f} s, "
-            "and pgherd ended it. Commit, roll back, unlock or close it in the test. It was "
-            f"{self.state}; its last statement: {self.query}"
+            f"the test left a connection in a transaction or holding an advisory lock, and pgherd "
+            f"ended the connection after {self.age:.1f} s. In the test, commit, roll back, release "
+            f"the lock or close the connection. Its state: {self.state}. Its last statement: "
+            f"{self.query}"
         )
 
 
@@ -97,7 +98,7 @@ class PreparedTransaction:
     """How long ago it was prepared, in seconds."""
 
     def __str__(self) -> str:
-        """Say what was found, and what to do about it."""
+        """Return what was left, and what to do."""
         return (
             f"the test left the prepared transaction {self.name!r}, {self.age:.1f} s old, and "
             "pgherd rolled it back. Commit it or roll it back in the test"
@@ -105,7 +106,7 @@ class PreparedTransaction:
 
 
 class Resetter:
-    """A lasting connection to the clone, through which it is reset after each test.
+    """An open connection that resets the clone after each test.
 
     Args:
         database: the clone.
@@ -138,7 +139,7 @@ class Resetter:
         return state, bloated
 
     def end_blocking_connections(self) -> list[BlockingConnection]:
-        """End the connections that are in a transaction or hold a lock, and list them."""
+        """End the connections that are in a transaction or hold an advisory lock, and list them."""
         blocking = self._blocking_after(_ENDS_BY_ITSELF_WITHIN)
         if blocking:
             self._query(_TERMINATE, [each.pid for each in blocking])
@@ -146,7 +147,7 @@ class Resetter:
         return blocking
 
     def _blocking_after(self, seconds: float) -> list[BlockingConnection]:
-        """Wait so many seconds at most until no connection blocks the reset; list the rest."""
+        """Wait until no connection blocks the reset, at most this long; list those that do."""
         found: list[tuple[Any, ...]] = []
         for _ in unpatched.attempts(seconds, _LOOK_EVERY):
             found = self._query(_BLOCKERS)
@@ -164,7 +165,7 @@ class Resetter:
         try:
             return self._execute(query, values)
         except (psycopg2.OperationalError, psycopg2.InterfaceError):
-            # A test may end every connection to its database, and this one with them.
+            # A test may end all connections to the database, including this one.
             if self._connection is None or not self._connection.closed:
                 raise
             self.close()

@@ -1,9 +1,9 @@
 """The schema guard: detect that a test changed the schema, which the reset cannot undo.
 
-If the schema has changed, pgherd replaces the clone. "Schema" here means everything but rows and
-sequences: also large objects, and what the server keeps about the database outside of it. There are
-two guards. A superuser's guard has event triggers that log each change. An ordinary role may not
-create event triggers, so its guard compares sums over the catalogs.
+If the schema has changed, pgherd replaces the clone. Here, "schema" means everything except rows
+and sequences. It includes large objects, and the server's settings for the database. There are two
+guards. A superuser's guard has event triggers that log each change. An ordinary role may not create
+event triggers, so its guard compares sums over the catalogs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DDL_LOG = "ddl_log"
 """The table in the schema `pgherd` that has a row for each change of the schema."""
 
 # What belongs to a database, but is kept outside of it. pgherd gives a clone the settings of the
-# template. The rest a new clone never has, because CREATE DATABASE does not copy it:
+# template. A new clone has none of the rest, because CREATE DATABASE does not copy it:
 # https://www.postgresql.org/docs/current/manage-ag-templatedbs.html
 _SETTINGS = (
     "(SELECT setconfig FROM pg_db_role_setting WHERE setdatabase = {database} AND setrole = 0)"
@@ -38,9 +38,9 @@ OR EXISTS (SELECT FROM pg_database WHERE oid = pgherd_database
                 OR pg_get_userbyid(datdba) <> session_user))
 """
 
-# The catalogs whose changes fire no event trigger, each with the rows to look at: large objects,
-# event triggers themselves, the index that CLUSTER used, and what a superuser can change directly
-# in a small catalog.
+# The catalogs that can change without an event trigger, each with the rows to look at: large
+# objects, event triggers themselves, the index that CLUSTER used, and what a superuser can change
+# with UPDATE and DELETE: whether an index is valid, and enum values.
 _OF_USER = f"oid >= {FIRST_OF_USER}"
 _WITHOUT_EVENTS = {
     "pg_largeobject_metadata": "true",
@@ -82,7 +82,7 @@ _CATALOGS = {
 )
 _SUM = "(SELECT count(*) * 2::numeric ^ 80 + sum(xmin::text::numeric) FROM {catalog} WHERE {rows})"
 _SUM_CHANGED = f"{_SUM} IS DISTINCT FROM {{sum}}"
-# Faster, for a catalog that has no such row in the template.
+# If the template has no such row, this is faster.
 _ANY_ROW = "EXISTS (SELECT FROM {catalog} WHERE {rows})"
 _DDL_LOGGED = f"EXISTS (SELECT FROM {{schema}}.{DDL_LOG})"
 
@@ -138,7 +138,7 @@ ALTER EVENT TRIGGER pgherd_drop ENABLE ALWAYS;
 
 
 class EventTriggerGuard:
-    """A superuser's guard: event triggers, and sums over the catalogs that fire none.
+    """A superuser's guard: event triggers, and sums over the catalogs that they do not cover.
 
     Args:
         cursor: one to the database that becomes the template; the guard creates its objects there.

@@ -1,7 +1,7 @@
 """The coordinator: what the owner of a run knows, and does for all workers.
 
-There is one server and one builder of each template. In a serial run, the only process calls the
-coordinator directly; xdist's workers reach it through `transport`.
+A run has one server, and only one worker builds each template. In a serial run, the only process
+calls the coordinator directly; xdist's workers reach it through `transport`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _STARTED_WITHIN = 5.0
 
 
 class _State(Enum):
-    """How far a template is."""
+    """The progress of a template."""
 
     BUILDING = auto()
     READY = auto()
@@ -45,14 +45,14 @@ class _State(Enum):
 
 @dataclass(frozen=True)
 class _Claim:
-    """A template that a worker builds, or has built."""
+    """The state of a template, and the worker that builds it while it is BUILDING."""
 
     worker: str
     state: _State = _State.BUILDING
 
 
 class Coordinator:
-    """The state of a run that all its workers share.
+    """The shared state of a run's workers.
 
     Args:
         options: the options that the person who runs the tests chose.
@@ -66,7 +66,7 @@ class Coordinator:
     ) -> None:
         self.run_id = naming.new_run_id()
         self.failed = False
-        """Whether the run has no server, or one that cannot be used."""
+        """Whether the server failed to start, or is too small for the run."""
         self._closed = False
         self._options = options
         self._workers = workers
@@ -88,13 +88,15 @@ class Coordinator:
         """Return the run's server; the first request starts it, and later ones wait for it."""
         with self._starting:
             if self.failed:
-                raise ServerError("no database server; the first test that needed it says why")
+                raise ServerError(
+                    "this run has no usable database server; see the first test that needed it"
+                )
             if self._closed:
                 raise ServerError("the run has ended, and its database server with it")
             if self._address is None:
                 try:
                     self._address = self._start()
-                except Exception:  # but not Ctrl-C, after which no test runs
+                except Exception:  # not KeyboardInterrupt: no test runs after it
                     self.failed = True
                     raise
             return self._address
@@ -117,7 +119,7 @@ class Coordinator:
         with self._changed:
             self._changed.wait_for(lambda: not self._is(template, _State.BUILDING))
             if self._is(template, _State.FAILED):
-                raise MigrationError("there is no template; the first test that needed it says why")
+                raise MigrationError("there is no template; see the first test that needed it")
             if self._is(template, _State.READY):
                 return False
             self._claims[template] = _Claim(worker)
@@ -138,7 +140,7 @@ class Coordinator:
         shortage = self._lock_shortage(template) if built else None
         state = _State.READY if built and not shortage else _State.FAILED
         with self._changed:
-            # The worker may have been released meanwhile; then its claim is no more.
+            # `release` may have deleted the claim meanwhile; record the result all the same.
             self._claims[template] = _Claim("", state)
             self._changed.notify_all()
         if shortage:
@@ -150,8 +152,8 @@ class Coordinator:
     def _lock_shortage(self, template: str) -> str | None:
         """Return why the server's locks are too few for all workers; None if they suffice.
 
-        If the server has no free connection for the question, the answer is None: the template is
-        built, and every worker that waits for it must be told so.
+        Return None if the server cannot be queried, for example because no connection is free. The
+        template is built all the same, so the waiting workers may use it.
         """
         if self._address is None:
             return None
@@ -180,7 +182,7 @@ class Coordinator:
     def close(self) -> None:
         """Drop the run's clones and stop its server.
 
-        A server that is still being started, as after Ctrl-C in a long pull, ends with the process.
+        If the server is still being started (Ctrl-C during a pull), it ends with the process.
         """
         self._closed = True
         if not self._starting.acquire(timeout=_STARTED_WITHIN):
@@ -197,9 +199,9 @@ class Coordinator:
     def _tidy(self, tidy: Callable[..., None], *arguments: str) -> None:
         """Drop databases that nobody needs any more; a failure is not worth an error.
 
-        A throwaway server takes its databases along, and on another server the next run drops them.
-        A server that does not answer is not asked again for each worker: that takes ten seconds
-        each time.
+        A throwaway server's databases end with it, and on another server the next run drops them.
+        If the server does not answer, do not try again for each worker: an attempt takes ten
+        seconds.
         """
         if self._address is None or self._unreachable:
             return
@@ -207,4 +209,4 @@ class Coordinator:
             tidy(self._address, *arguments)
         except psycopg2.Error as error:
             self._unreachable = isinstance(error, psycopg2.OperationalError)
-            log.warning("could not drop what is not needed any more: %s", str(error).strip())
+            log.warning("could not drop old databases: %s", str(error).strip())

@@ -26,7 +26,7 @@ _LAST_CHECK_WITHIN = 1.0
 
 
 class Liveness:
-    """The locks that a run holds while it is alive: of its id, and of the templates it clones.
+    """The locks of a live run: one for its id, and one for each template that it uses.
 
     While it holds them, no other run drops its clones or those templates. The locks belong to a
     connection, which can be lost: the server restarts, or an administrator ends idle connections.
@@ -75,7 +75,9 @@ class Liveness:
         try:
             self._connection.cursor().execute("SELECT")
         except psycopg2.Error as error:
-            log.warning("the connection that shows that this run is alive was lost: %s", error)
+            log.warning(
+                "lost the connection that holds the locks of this run; connecting again: %s", error
+            )
             self._connection = self._connect()
 
     def close(self) -> None:

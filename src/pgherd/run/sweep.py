@@ -26,8 +26,8 @@ def clones(server: Address, beginning: str) -> None:
 
     Args:
         server: the server of the clones.
-        beginning: the result of `naming.clones_of` or `naming.clone`. That of gw1 stands for the
-            databases of gw1, and not for those of gw10.
+        beginning: the result of `naming.clones_of` or `naming.clone`. That of gw1 does not match
+            the databases of gw10.
     """
     with connections.maintenance(server) as connection:
         spares = f"{beginning.removesuffix('_')}_"
@@ -54,11 +54,12 @@ def dead_runs(server: Address) -> None:
 def templates(server: Address, keep: int = KEPT) -> None:
     """Drop this role's oldest templates and its half-built ones, except those in use.
 
-    To use a template, a run first takes the lock of its use, then the lock of its building, under
-    which it finds the template or builds it. Here the lock of the building is held, and nobody
-    holds the lock of its use, so dropping is safe: a run that comes now waits for the lock and
-    builds the template again. A frozen template without a comment of this version is left alone,
-    because the version that made it may use other locks.
+    A template has two locks: a run that uses it holds the use lock, and a process that builds it
+    holds the build lock. A run takes the use lock first, then the build lock. This function skips a
+    template that is being built. It takes the build lock, and drops the template only if nobody
+    holds the use lock. A run that comes later waits for the build lock, and builds the template
+    again. A frozen template whose comment has another form is left alone, because the version of
+    pgherd that made it may use other locks.
     """
     with connections.maintenance(server) as connection:
         for name in _superfluous(connection, keep):

@@ -41,11 +41,12 @@ _ACCEPT_AGAIN_AFTER = 0.1
 """How long to wait after a connection could not be accepted, in seconds."""
 
 _KEEP_ALIVE = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 4}
-"""When the kernel gives up a machine that is lost: seconds, seconds, and unanswered probes."""
+"""TCP keep-alive: the first probe after 20 idle seconds, then one every 10 seconds. After four
+unanswered probes, the kernel ends the connection."""
 
 
 class Reception:
-    """Listens for workers, and lets each of them call the coordinator.
+    """The listener through which the workers call the coordinator.
 
     Args:
         coordinator: what the workers call.
@@ -83,11 +84,9 @@ class Reception:
     def _serve(self, connection: Connection[Any, Any]) -> None:
         worker = ""
         with suppress(EOFError, OSError, AuthenticationError), connection:
-            # Authenticate in this thread, so that a client that does not answer keeps nobody
-            # waiting. What a client sends after that is unpickled, which can run any code. Until
-            # then it is only bytes, and afterwards only workers send: we gave them the key, and
-            # run our code on them anyway. Nothing is encrypted, so the option `listen` advises to
-            # listen on a trusted network.
+            # Authenticate in this thread: a silent client must not block other workers. After that,
+            # recv() unpickles, which can run any code. Only workers have the key, and pgherd trusts
+            # them. Nothing is encrypted, so use `listen` on a trusted network only.
             _keep_alive(connection)
             deliver_challenge(connection, self._key)
             answer_challenge(connection, self._key)
@@ -109,7 +108,9 @@ class Reception:
             return False, error
         except Exception as error:
             log.exception("the owner failed")
-            return False, ServerError(f"the owner of the run failed: {error!r}")
+            return False, ServerError(
+                f"the owner of the run failed: {error!r}. This is a bug in pgherd"
+            )
 
     def close(self) -> None:
         """Stop listening, and wait up to five seconds until every lease has ended."""
@@ -135,19 +136,20 @@ def _listen_at(endpoint: Endpoint) -> Listener:
         if ip == "0.0.0.0" or (is_loopback(ip) and not is_loopback(endpoint.host)):  # noqa: S104
             raise UsageError(
                 f"pgherd_listen names {endpoint.host}, which is {ip} on this machine. No other "
-                "machine can reach that address (see /etc/hosts). Name the address by which other "
-                "machines know this one"
+                "machine can reach that address (see /etc/hosts). Set pgherd_listen to an address "
+                "of this machine that other machines can reach"
             )
         return Listener((endpoint.host, endpoint.port), backlog=128)
     except OSError as error:
         raise UsageError(
             f"this machine cannot listen at {endpoint}, which pgherd_listen names: "
-            f"{error.strerror}. Name an address of this machine, and a free port or none"
+            f"{error.strerror}. Use an address of this machine; leave the port out, or choose a "
+            "free one"
         ) from error
 
 
 def _connect(address: Any, key: bytes) -> Connection[Any, Any]:
-    """Do what `Client` does, but with a socket that no test has replaced."""
+    """Connect as multiprocessing's `Client` does, with a socket that tests cannot replace."""
     if sys.platform == "win32":  # where a string is the name of a pipe
         return Client(address, authkey=key)
     family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
@@ -160,12 +162,12 @@ def _connect(address: Any, key: bytes) -> Connection[Any, Any]:
 
 
 def _keep_alive(connection: Connection[Any, Any]) -> None:
-    """Let the kernel check that the other machine is still there, if it is another machine."""
+    """If the connection is TCP, let the kernel check that the other machine is still there."""
     with unpatched.opened_socket(fileno=os.dup(connection.fileno())) as line:
         if line.family != socket.AF_UNIX:
             line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             for name, value in _KEEP_ALIVE.items():
-                if option := getattr(socket, name, None):  # no system has all of them
+                if option := getattr(socket, name, None):  # some systems lack some of them
                     line.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
@@ -204,7 +206,8 @@ class RemoteCoordinator:
             if self._connection is None:
                 key = bytes.fromhex(self._invitation["key"])
                 self._connection = _connect(self._invitation["address"], key)
-                # A child by os.fork could outlive this process and keep the lease.
+                # A process created with os.fork could outlive this one, and must not keep the
+                # lease.
                 os.register_at_fork(after_in_child=self.close)
                 _keep_alive(self._connection)
                 self._connection.send(self._worker)
@@ -219,7 +222,7 @@ class RemoteCoordinator:
     def _no_answer(self) -> str:
         address = self._invitation["address"]
         if self._connection is not None or isinstance(address, str):
-            return "the owner of this run does not answer: it has ended"
+            return "the owner of this run (pytest's main process) does not answer: it has ended"
         host, port = address
         return (
             f"the owner of this run does not answer at {host}:{port}: it has ended, or the worker "
@@ -228,7 +231,7 @@ class RemoteCoordinator:
         )
 
     def close(self) -> None:
-        """End the lease, upon which the owner drops this worker's clone."""
+        """Close the connection; then the owner drops this worker's clone."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from pgherd.postgres.address import Address, Database
 
 _CONNECTIONS_ENDED = (
-    "the database was replaced, and pgherd ended connections to it that were still open: {count}. "
-    "Code that goes on using one, such as a pool, fails. Override the fixture pg_disconnect to "
-    "return a function that closes these connections, such as SQLAlchemy's engine.dispose"
+    "pgherd replaced the database, and ended connections to it that were still open: {count}. A "
+    "pool that still holds one will fail. Override the fixture pg_disconnect: return a function "
+    "that closes these connections, such as SQLAlchemy's engine.dispose"
 )
 
 
@@ -56,11 +56,7 @@ class WorkerDatabase:
         self._reset_since_test_began = False
 
     def test_begins(self) -> None:
-        """Record that another test begins.
-
-        The test before it may have written to the database without the fixture `pg`, unless the
-        database was reset during that test.
-        """
+        """Count the database as dirty, unless it was reset during the test before."""
         self._dirty = self._dirty or not self._reset_since_test_began
         self._reset_since_test_began = False
 
@@ -94,8 +90,8 @@ class WorkerDatabase:
         self._resetter.close()
         disconnect()
         lending.close_connections()
-        # A project that says what to close knows its connections; others may not know that they
-        # have any, so count those that are left open, and warn.
+        # Count open connections only if the project has no function that closes them; such a
+        # project may not know that it has any.
         unaware = disconnect is close_nothing and not lending.has_closers()
         if count := self.spares.replace(count=unaware):
             message = _CONNECTIONS_ENDED.format(count=count)

@@ -51,7 +51,7 @@ class Start(Protocol):
         Args:
             options: the options that the person who runs the tests chose.
             run: the run that needs the server.
-            say: a function that shows that person one line, before something that takes long.
+            say: a function that prints a line in the terminal; call it before slow steps.
 
         Raises:
             NotHereError: this machine cannot have this kind of server; another kind may work.

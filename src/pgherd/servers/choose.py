@@ -30,7 +30,7 @@ def start(options: Options, run: Run, say: Callable[[str], None]) -> AbstractCon
 
 
 def _kind(name: str) -> Start:
-    # Import only the chosen kind: no worker and no other kind of run has to pay for it.
+    # Import only the chosen kind: importing the others takes time.
     start: Start = import_module(f"pgherd.servers.{name}").server
     return start
 

@@ -31,18 +31,23 @@ SELECT current_setting('server_version'), current_setting('server_version_num'):
 FROM pg_roles WHERE rolname = current_user
 """
 
-# In a pool, another client may get a backend between two queries. It is unlikely that two sessions
-# see different backends three times by chance.
+# A pooler could give two sessions two different backends by chance. The same two, three times, are
+# unlikely.
 _POOLER_CHECKS = 3
 
 
 @contextmanager
-def server(options: Options, run: Run, say: Callable[[str], None]) -> Iterator[Server]:  # noqa: ARG001
+def server(options: Options, run: Run, say: Callable[[str], None]) -> Iterator[Server]:
     """Use the server of a URL if it can do what a run needs, and leave it running."""
     if not options.url:
         raise UsageError(
             "pgherd_server is external, but no URL is set. "
             "Set one: --pgherd-url=postgresql://user:password@host:port/database"
+        )
+    if options.settings:
+        say(
+            "pgherd_settings does not apply to the server of pgherd_url: set them there: "
+            f"{'; '.join(options.settings.splitlines())}"
         )
     address = Address.from_url(options.url)
     if run.host and is_loopback(address.host) and not is_loopback(run.host):
@@ -68,7 +73,7 @@ def server(options: Options, run: Run, say: Callable[[str], None]) -> Iterator[S
 
 @contextmanager
 def _connected(address: Address) -> Iterator[connection]:
-    """Open a connection that changes no setting: behind a pooler, the next client would get it."""
+    """Open a connection without changing settings: a pooler would give them to the next client."""
     with closing(address.database(address.maintenance).connect()) as connection:
         connection.autocommit = True
         yield connection
@@ -121,9 +126,9 @@ def refusal(facts: Facts) -> str | None:
 
 
 def _pooler_refusal(connection: connection, address: Address) -> str | None:
-    """Refuse a pooler that serves the transactions of one session by several backends.
+    """Return why a pooler that serves one session by several backends is unusable, or None.
 
-    There, a session cannot keep a lock, a setting or a prepared statement. Two connections each
+    Behind it, a session cannot keep a lock, a setting or a prepared statement. Two connections each
     report the backend that serves them, several times in turn. If each has a session of its own, it
     always reports the same backend: https://www.pgbouncer.org/features.html
     """
@@ -132,8 +137,9 @@ def _pooler_refusal(connection: connection, address: Address) -> str | None:
     if len(served) == 1 and len(set(served.pop())) == len((connection, other)):
         return None
     return (
-        "a pooler in transaction mode (or statement mode) stands before it, so that no session has "
-        "a backend of its own. Use the URL of the server itself, or of a pool in session mode"
+        "a pooler in transaction mode (or statement mode) is between pgherd and the server, so a "
+        "session may change its backend. Use the URL of the server itself, or of a pool in session "
+        "mode"
     )
 
 

@@ -21,7 +21,7 @@ READY_WITHIN = 60.0
 _ASK_EVERY = 0.01
 """How long to wait between two connection attempts, in seconds."""
 
-# What libpq says if an environment variable (PGSERVICE) leads it elsewhere, or without a network.
+# libpq's messages if PGSERVICE is set, or if there is no network: another attempt cannot help.
 _HOPELESS = ("definition of service", "service file", "Network is unreachable")
 
 
@@ -32,8 +32,7 @@ class NotReadyError(Exception):
 def throwaway_address(host: str, port: int, password: str) -> Address:
     """Return the address of a server that pgherd started.
 
-    Such a server has no TLS, because it listens on loopback or a bridge only. If PGSSLMODE is set,
-    it is meant for some other server.
+    A server that pgherd starts has no TLS. If PGSSLMODE is set, it is meant for another server.
     """
     parameters = (("sslmode", "disable"),) if os.environ.get("PGSSLMODE") else ()
     return Address(
@@ -53,7 +52,7 @@ def wait(
     Args:
         locate: returns the server's address; None while it is not known.
         has_ended: whether the server has ended.
-        pause: waits so many seconds before the next attempt, or shorter if there is news.
+        pause: waits this many seconds before the next attempt; it may return earlier.
 
     Raises:
         NotReadyError: the server has ended, or did not answer in time, or cannot be reached.

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
+from pgherd.errors import UsageError
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from psycopg2.extensions import connection
 
 NOT_DURABLE = {
@@ -15,7 +20,7 @@ NOT_DURABLE = {
     "max_wal_senders": "0",
     "autovacuum": "off",
 }
-"""What makes a server fast whose data need not survive a crash:
+"""Settings that make a server fast, but let it lose its data in a crash:
 https://www.postgresql.org/docs/current/non-durability.html"""
 
 # A worker opens at most three connections of its own: one for its reset, two for its spares. The
@@ -42,12 +47,39 @@ _PREPARED_TRANSACTIONS = 64
 _SCRAM_ITERATIONS_SINCE = 160000
 
 
-def settings(workers: int) -> dict[str, str]:
+_RESERVED = ("port", "listen_addresses", "unix_socket_directories", "data_directory", "hba_file")
+"""The settings that pgherd needs to reach the server."""
+
+
+def settings(workers: int, chosen: str = "") -> dict[str, str]:
     """Return the settings of a server for a run.
 
     Args:
         workers: how many processes run tests at once.
+        chosen: the value of the option `pgherd_settings`; these settings win.
+
+    Raises:
+        UsageError: `chosen` cannot be read, or has a setting that pgherd needs itself.
     """
+    return _default_settings(workers) | dict(_read(chosen))
+
+
+def _read(chosen: str) -> Iterator[tuple[str, str]]:
+    for part in re.split(r"[;\n]", chosen):
+        name, separator, value = (text.strip() for text in part.partition("="))
+        if not part.strip():
+            continue
+        if not separator or not re.fullmatch(r"[a-z_][a-z0-9_.]*", name):
+            raise UsageError(
+                f"pgherd_settings has {part.strip()!r}, which is not name=value. "
+                "Write, for example: shared_preload_libraries=pg_stat_statements"
+            )
+        if name in _RESERVED:
+            raise UsageError(f"pgherd_settings cannot set {name}: pgherd chooses it. Remove it")
+        yield name, value
+
+
+def _default_settings(workers: int) -> dict[str, str]:
     return NOT_DURABLE | {
         "max_connections": str(_FURTHER_CONNECTIONS + workers * _CONNECTIONS_PER_WORKER),
         "max_locks_per_transaction": str(_LOCKS_PER_CONNECTION),

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def build(server: Address, name: str, *steps: Callable[[Database], None]) -> None:
     """Build the template, unless it exists and is frozen.
 
-    Freezing is the last step. An unfrozen template was left half-built by a process that died, so
-    it is dropped and built again. So is a template that the server can no longer clone. An advisory
+    Freezing is the last step. If a template is not frozen, its builder died: drop it and build it
+    again. Do the same if the server can no longer clone the template. An advisory
     lock makes other runs and other machines wait while the template is built; the server frees the
     lock when its holder dies.
 

@@ -1,6 +1,6 @@
 """The comment on a template: how big its schema is, and when a run last used it.
 
-Later runs read it to check the server's locks and to drop the oldest templates.
+Each run reads it to check the server's locks, and to drop the oldest templates.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PATTERN = re.compile(_TEXT.format(relations=r"(\d+)", used=r"(\S+)"))
 # The server's clock is the same for all machines. As text, these times sort by age.
 _NOW = """to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 
-# Each of these needs a lock of its own in a reset.
+# The relations that a reset may lock: an upper limit.
 _RELATIONS = """
 SELECT count(*) FROM pg_class JOIN pg_namespace AS space ON space.oid = relnamespace
 WHERE relkind IN ('r', 'p', 'm', 'i', 'I', 'S') AND nspname !~ '^pg_'
@@ -40,7 +40,7 @@ class Comment:
 
 
 def read(connection: connection, name: str) -> Comment | None:
-    """Read the comment on a template; None if it has none that pgherd wrote."""
+    """Read the comment on a template; None if pgherd wrote none."""
     found = _PATTERN.fullmatch(databases.comment_of(connection, name))
     return Comment(int(found[1]), found[2]) if found else None
 

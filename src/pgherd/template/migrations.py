@@ -31,7 +31,7 @@ class Migrations(Protocol):
         """Return a text that changes whenever the result of `apply` would change."""
 
     def apply(self, url: str) -> None:
-        """Migrate the empty database at this `postgresql://` URL; pgherd shows what it raises."""
+        """Migrate the empty database at this `postgresql://` URL. pgherd shows what it raises."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Command:
 def sql_files(*paths: str | Path) -> SqlFiles:
     """Migrate by running SQL files.
 
-    Each file is sent to the server as it is, in one transaction. For a file that needs psql, such
+    Each file runs unchanged, in its own transaction. For a file that needs psql, such
     as a dump with `COPY … FROM stdin`, use `command`.
 
     Args:
@@ -124,10 +124,10 @@ def sql_files(*paths: str | Path) -> SqlFiles:
 def command(line: str, *, inputs: Sequence[str | Path], variable: str = "DATABASE_URL") -> Command:
     """Migrate by a shell command, such as `alembic upgrade head`.
 
-    The command finds the database in the environment: its URL in DATABASE_URL, and its parts in
-    libpq's variables PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE. So psql and pg_restore need
-    no argument, and the password does not show in a list of processes. Programs of pytest's virtual
-    environment are found even if it is not activated.
+    The command finds the database in the environment: its URL in the variable that `variable`
+    names, and its parts in libpq's variables PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE. So
+    psql and pg_restore need no argument, and the password does not show in a list of processes.
+    Programs of pytest's virtual environment are found even if it is not activated.
 
     Args:
         line: the command line for the shell.
@@ -139,7 +139,7 @@ def command(line: str, *, inputs: Sequence[str | Path], variable: str = "DATABAS
 
 
 def fingerprint_of(paths: Iterable[Path], root: Path | None = None) -> str:
-    """Return a digest of the names and contents of files; below a root, the names are paths."""
+    """Return a digest of the names and contents of files; with a root, of paths below it."""
     digest = hashlib.sha256()
     for path in paths:
         content = path.read_bytes()
@@ -196,5 +196,5 @@ def _files(path: Path, pattern: str) -> list[Path]:
 
 
 def _counts(file: Path) -> bool:
-    """Whether the file counts; what Python writes by itself differs between machines."""
+    """Whether the file counts: not `__pycache__`, which differs between machines."""
     return file.is_file() and "__pycache__" not in file.parts

@@ -67,8 +67,8 @@ def test_a_pooler_that_divides_sessions_is_refused(pg_server, mode):
     """The message names the URLs that pgherd accepts instead."""
     with clusters.directory() as place, clusters.pooled(pg_server, place, mode) as pool:
         assert refusal(pool) == (
-            "a pooler in transaction mode (or statement mode) stands before it, so that no session "
-            "has a backend of its own. Use the URL of the server itself, or of a pool in "
+            "a pooler in transaction mode (or statement mode) is between pgherd and the server, so "
+            "a session may change its backend. Use the URL of the server itself, or of a pool in "
             "session mode"
         )
 

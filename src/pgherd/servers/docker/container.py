@@ -40,7 +40,8 @@ def server(options: Options, run: Run, say: Callable[[str], None]) -> Iterator[S
         image.provide(client, options.image, say)
         network = Network(client, run.host)
         password = secrets.token_hex(16)
-        container = _container(options.image, run, password, network)
+        settings = tuning.settings(run.workers, options.settings)
+        container = _container(options.image, run, password, network, settings)
         try:
             _start(container, options.image)
             with closing(Lifeline(container)) as lifeline:
@@ -55,8 +56,8 @@ def server(options: Options, run: Run, say: Callable[[str], None]) -> Iterator[S
 def _remove_unstarted(client: Any, label: str, before: datetime) -> None:
     """Remove containers that were created but never started.
 
-    An owner that is killed between the two leaves such a container. It has no lifeline yet, and the
-    engine removes by itself only a container that has run.
+    If the owner is killed after it creates a container and before it starts it, the container
+    stays: it has no lifeline yet, and the engine removes by itself only a container that has run.
     """
     import docker.errors
 
@@ -68,7 +69,9 @@ def _remove_unstarted(client: Any, label: str, before: datetime) -> None:
                 log.info("removed container %s, which had never started", container["Id"][:12])
 
 
-def _container(image: str, run: Run, password: str, network: Network) -> DockerContainer:
+def _container(
+    image: str, run: Run, password: str, network: Network, settings: dict[str, str]
+) -> DockerContainer:
     from testcontainers.core.container import DockerContainer
 
     container = (
@@ -77,7 +80,7 @@ def _container(image: str, run: Run, password: str, network: Network) -> DockerC
         .with_env("POSTGRES_PASSWORD", password)
         .with_env("POSTGRES_INITDB_ARGS", "--no-sync")
         .with_env("PGDATA", f"{_DATA}/data")
-        # The default anyway, but initdb would read a file for each time zone to find that out.
+        # UTC is the default, but without TZ initdb reads a file for each time zone.
         .with_env("TZ", "Etc/UTC")
         .with_tmpfs_mount(_DATA)
         .with_kwargs(
@@ -91,7 +94,7 @@ def _container(image: str, run: Run, password: str, network: Network) -> DockerC
         .with_command(
             [
                 "postgres",
-                *(f"-c{key}={value}" for key, value in tuning.settings(run.workers).items()),
+                *(f"-c{key}={value}" for key, value in settings.items()),
             ]
         )
     )
@@ -102,7 +105,7 @@ def _container(image: str, run: Run, password: str, network: Network) -> DockerC
 
 
 def _start(container: DockerContainer, image: str) -> None:
-    """Start the container without Ryuk, which it does not need, as it has a lifeline.
+    """Start the container without Ryuk, testcontainers' clean-up: the lifeline replaces it.
 
     Other containers of this process keep their Ryuk.
     """
@@ -116,7 +119,7 @@ def _start(container: DockerContainer, image: str) -> None:
     except (docker.errors.DockerException, OSError) as error:
         raise ServerError(
             f"the engine cannot start a container of {image!r}: {reason(error)}. "
-            "pgherd needs an image that works like the official postgres image"
+            "If the image is the reason, use one like the official postgres image: --pgherd-image"
         ) from error
     finally:
         testcontainers_config.ryuk_disabled = before
@@ -136,14 +139,15 @@ def _wait(address: Address, lifeline: Lifeline, image: str) -> str:
                 "its container cannot be reached from here",
             ) from error
         raise ServerError(
-            f"the container of {image!r} ended at once. Its last lines:\n{last}\n"
+            f"the container of {image!r} ended before PostgreSQL answered. Its last lines:\n"
+            f"{last}\n"
             "pgherd needs an image that works like the official postgres image (--pgherd-image)"
         ) from error
     return version
 
 
 def _remove(container: DockerContainer) -> None:
-    """Remove the container; ignore that it has gone already, or is being removed."""
+    """Remove the container, unless it is gone or being removed."""
     import docker.errors
 
     name = _id(container)

@@ -51,7 +51,7 @@ def _check_usual_socket() -> None:
     """
     host = os.environ.get("DOCKER_HOST", "")
     named = any(name in os.environ for name in _CONFIG_VARIABLES)
-    # os.path answers False where it may not look, or if the home directory is unknown.
+    # os.path.exists returns False without permission, where Path.exists may raise.
     files = [os.path.expanduser(f"~/{name}") for name in _CONFIG_FILES]  # noqa: PTH111
     if any(os.path.exists(name) for name in files) or (named and not host):  # noqa: PTH110
         return
@@ -70,14 +70,14 @@ def _no_engine(where: str, error: Exception) -> NotHereError:
     forbidden = os.strerror(errno.EACCES) in why
     return NotHereError(
         f"no Docker engine answers at {where} ({why}). Start Docker and check that you may use it "
-        "(`docker info`), or use PostgreSQL's own binaries (--pgherd-server=embedded), or a server "
-        "that you have: --pgherd-url=postgresql://user:password@host:port/database",
+        "(`docker info`). Or use PostgreSQL's own binaries: --pgherd-server=embedded. Or use an "
+        "existing server: --pgherd-url=postgresql://user:password@host:port/database",
         "you may not use the Docker engine" if forbidden else "no Docker engine answers",
     )
 
 
 def reason(error: Exception) -> str:
-    """Return the engine's own words, or the system's, without what clients wrapped them in."""
+    """Return the error text of the engine or of the system, without the clients' additions."""
     text = getattr(error, "explanation", None)
     cause: BaseException | None = error
     while cause is not None and not text:

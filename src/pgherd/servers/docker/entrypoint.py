@@ -1,8 +1,9 @@
 """The container's entrypoint: it ends the container when the owner ends.
 
-The container's standard input is its lifeline. The engine lets one client attach (`StdinOnce`),
-and the owner is that client. When the owner ends, even by `kill -9`, the kernel closes its socket,
-the engine closes the container's standard input, and the script below ends the container. See
+The container's standard input is its lifeline. docker-py sets `StdinOnce`: the engine
+closes the container's standard input as soon as an attached client disconnects. The owner is that
+client. When the owner ends, even by `kill -9`, the kernel closes its socket, the engine closes the
+standard input, and the script below ends the container. See
 `StdinOnce` in https://docs.docker.com/reference/api/engine/.
 """
 
@@ -15,7 +16,7 @@ HELLO = b"\n"
 # container. Data on a tmpfs needs no orderly shutdown.
 # - If the owner dies before it attaches, no hello comes, and the script ends after ten seconds.
 # - If the server ends by itself, the script waits 0.2 s, so that the owner can still attach and
-#   read the log, which goes with the container.
+#   read the log, which the engine removes with the container.
 # - In a shell without job control, background jobs read /dev/null. Hence descriptor 3.
 SCRIPT = """\
 trap 'exit 0' TERM INT

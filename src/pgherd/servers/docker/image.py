@@ -53,7 +53,7 @@ def _pull(engine: Any, repository: str, tag: str | None) -> Iterator[dict[str, A
     def read() -> None:
         try:
             for event in engine.api.pull(repository, tag=tag, stream=True, decode=True):
-                # An engine counts down to its next try, which takes a minute and is no progress.
+                # `Retrying` events are no progress: the engine only counts down.
                 if not event.get("status", "").startswith("Retrying"):
                     events.put(event)
             events.put(None)

@@ -28,7 +28,7 @@ _CONTAINER_ENDED = (404, 409)
 
 
 class Lifeline:
-    """The socket that the owner holds while the container may live.
+    """The socket that the owner holds as long as the container should run.
 
     The container ends as soon as the socket is closed; see `entrypoint`.
 
@@ -52,15 +52,16 @@ class Lifeline:
         except docker.errors.APIError as error:
             if error.status_code not in _CONTAINER_ENDED:
                 raise ServerError(
-                    f"the engine refuses to attach to the container: {reason(error)}. Let a proxy "
-                    "before the engine allow that, or use a server that you have: --pgherd-url"
+                    f"the engine refuses to attach to the container: {reason(error)}. If a "
+                    "proxy is between pgherd and the engine, let it allow that. Or use an existing "
+                    "server: --pgherd-url"
                 ) from error
             self._file = None
             self.ended.set()
             return
         self._socket = getattr(self._file, "_sock", self._file)
         self._socket.settimeout(None)
-        # A child by os.fork could outlive this process and keep the socket open.
+        # A process created with os.fork could outlive this one, and must not keep the socket open.
         os.register_at_fork(after_in_child=self._close_in_child)
         self._socket.sendall(HELLO)
         self._reader = threading.Thread(target=self._read, name="pgherd-lifeline", daemon=True)
@@ -71,7 +72,7 @@ class Lifeline:
             os.close(self._socket.fileno())
 
     def _read(self) -> None:
-        """Read the container's log: the engine holds a container up whose log nobody reads."""
+        """Read the container's log: if nobody reads it, the container blocks when it writes."""
         from docker.utils.socket import frames_iter
 
         with suppress(OSError, ValueError):
@@ -82,7 +83,7 @@ class Lifeline:
         self.ended.set()
 
     def close(self) -> None:
-        """Close the socket, upon which the container ends."""
+        """Close the socket; then the container ends."""
         if self._file is not None:
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)

@@ -24,13 +24,14 @@ class Network:
 
     - If this process runs in a container, the new container joins the same network, and is reached
       at its address there.
-    - If this machine has the engine's bridge, the container is reached at its address on it, which
-      spares each statement the way through a proxy.
-    - Otherwise (Docker Desktop has its bridge in a virtual machine) a port is published: on
-      loopback, or, if the engine is on another machine, where that machine's host name reaches it.
+    - If this machine has the engine's bridge, the container is reached at its address on it,
+    without a proxy in between. - Otherwise (Docker Desktop has its bridge in a virtual machine),
+    the container's port is published.
+      With an engine on this machine, it is published on loopback. With an engine on another
+      machine, it is published on all interfaces of that machine.
 
-    Workers on other machines do not reach a bridge of this one. For them, the port is published at
-    the host where they reach this machine. If this machine is a container, they are in its network.
+    If workers run on other machines, the port is published at the host where they reach this
+    machine. If pgherd runs in a container, all workers must be in the same Docker network.
 
     Args:
         engine: the client of the engine.
@@ -65,7 +66,7 @@ class Network:
 
 
 def _ssh_url() -> str | None:
-    """Return the URL of an engine behind ssh; its client does not know it."""
+    """Return the URL of an engine behind ssh, which docker-py hides."""
     from testcontainers.core.docker_client import get_docker_host
 
     url = get_docker_host() or ""
@@ -73,7 +74,7 @@ def _ssh_url() -> str | None:
 
 
 def _own_network(engine: Any) -> str | None:
-    """Return the network of the container that this process runs in; None outside of any."""
+    """Return the network of the container that this process runs in; None outside a container."""
     import docker.errors
 
     if not Path("/.dockerenv").exists():
@@ -82,7 +83,7 @@ def _own_network(engine: Any) -> str | None:
         with suppress(docker.errors.NotFound):
             own = engine.containers.get(name)
             shared, _, other = own.attrs["HostConfig"]["NetworkMode"].partition(":")
-            if shared == "container":  # it uses another container's, as by compose's `service:…`
+            if shared == "container":  # it shares another container's network
                 own = engine.containers.get(other)
             networks: list[str] = list(own.attrs["NetworkSettings"]["Networks"])
             return networks[0] if networks and networks[0] not in {"host", "none"} else None
@@ -111,9 +112,8 @@ def _own_bridge(engine: Any) -> str | None:
     with suppress(docker.errors.DockerException, OSError):
         network = engine.networks.get("bridge")
         for config in network.attrs["IPAM"]["Config"] or ():
-            # When an engine has just been started for the first time, it does not tell the
-            # bridge's address, which is the first of the network. Only an address of this machine
-            # can be bound.
+            # A new engine may not report the bridge's address, which is the first of the subnet.
+            # Binding succeeds only if the address belongs to this machine.
             first = next(ip_network(config["Subnet"]).hosts())
             with unpatched.opened_socket() as probe:
                 probe.bind((config.get("Gateway") or str(first), 0))

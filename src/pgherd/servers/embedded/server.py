@@ -63,7 +63,9 @@ def server(options: Options, run: Run, say: Callable[[str], None]) -> Iterator[S
         "parts": found.parts,
         "password": password,
         "host": host,
-        "settings": tuning.settings(run.workers) | _SETTINGS | {"listen_addresses": host},
+        "settings": tuning.settings(run.workers, options.settings)
+        | _SETTINGS
+        | {"listen_addresses": host},
     }
     with closing(_Supervisor(order)) as lifeline:
         address, version = _wait(lifeline, host, password, found)
@@ -72,8 +74,8 @@ def server(options: Options, run: Run, say: Callable[[str], None]) -> Iterator[S
         if not _answers(address):
             lifeline.listen(_REASON_WITHIN)
         if lifeline.failed:
-            log.warning("the server had ended before the run: %s", lifeline.failed)
-            say(f"the server had ended before the run: {lifeline.failed}")
+            log.warning("the PostgreSQL server ended during the run: %s", lifeline.failed)
+            say(f"the PostgreSQL server ended during the run: {lifeline.failed}")
     log.info("stopped PostgreSQL from %s", found.directory)
 
 
@@ -91,7 +93,7 @@ class _Supervisor:
     The process is in a session of its own, so that Ctrl-C in the terminal does not reach it.
 
     Args:
-        order: what the supervisor has to do; it reads it from the pipe as one line of JSON.
+        order: the settings that the supervisor reads from the pipe as one line of JSON.
     """
 
     def __init__(self, order: dict[str, Any]) -> None:
@@ -109,13 +111,12 @@ class _Supervisor:
         assert self._process.stdin  # noqa: S101 (for mypy: they were asked for)
         assert self._process.stdout  # noqa: S101
         self._lifeline, self._output = self._process.stdin, self._process.stdout
-        # A child by os.fork could outlive this process and keep the pipe open. (A child by
-        # subprocess does not inherit it.)
+        # A process created with os.fork could outlive this one, and must not keep the pipe open.
         os.register_at_fork(after_in_child=self._lifeline.close)
         self._lifeline.write(json.dumps(order).encode() + b"\n")
 
     def listen(self, seconds: float) -> None:
-        """Read what the supervisor says; wait for it so many seconds at most."""
+        """Read what the supervisor reports; wait for it at most this many seconds."""
         if not wait([self._output.fileno()], seconds):
             return
         read = os.read(self._output.fileno(), 65536)
@@ -124,7 +125,7 @@ class _Supervisor:
         for line in lines:
             try:
                 message = json.loads(line)
-            except ValueError:  # a traceback, of which more may come
+            except ValueError:  # not JSON: part of a traceback
                 self._unread = b"\n".join([*lines, self._unread])
                 break
             self.port = message.get("port", self.port)
@@ -152,10 +153,10 @@ def _wait(lifeline: _Supervisor, host: str, password: str, found: Binaries) -> t
     try:
         return readiness.wait(locate, lambda: lifeline.failed is not None, lifeline.listen)
     except readiness.NotReadyError as error:
-        reason = lifeline.failed or f"it could not be connected to in time: {error}"
+        reason = lifeline.failed or f"it did not answer in time: {error}"
         cures = [cure for sign, cure in _CURES.items() if sign in reason]
         raise ServerError(
             f"the PostgreSQL of {found.directory} cannot be started: {reason}\n"
-            f"{cures[0] if cures else 'Correct that'}, or use other binaries (--pgherd-bin) "
+            f"{cures[0] if cures else 'Solve this problem'}, or use other binaries (--pgherd-bin) "
             "or another server (--pgherd-server, --pgherd-url)"
         ) from error

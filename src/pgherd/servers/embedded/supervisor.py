@@ -80,7 +80,7 @@ def _may_become_another() -> bool:
 
 
 class User:
-    """The user who runs PostgreSQL: this one, or another if this one is root."""
+    """The user who runs PostgreSQL: the current one, or `postgres` or `nobody` if that is root."""
 
     def __init__(self) -> None:
         self.other: dict[str, Any] = {}
@@ -146,7 +146,7 @@ class Child:
         os.close(held)
 
     def ended(self) -> int:
-        """Wait until the program has ended; return its status.
+        """Wait until the program and all that it started have ended; return its status.
 
         Raises:
             OwnerEndedError: the owner ended first.
@@ -158,8 +158,8 @@ class Child:
     def stop(self) -> None:
         """End the program and all that it started, and wait until they are gone.
 
-        At first only the program gets the signal, and ends its children. Killed at once, they would
-        leave their shared memory behind.
+        The signal goes only to the program first, which ends its children. SIGKILL to all of them
+        would leave their shared memory behind.
         """
         if self._process.returncode is not None:
             return  # by now, another process may have its process id
@@ -183,7 +183,7 @@ def directory(
 ) -> Path:
     """Make a directory, in memory if there is room; `stack` removes it at the end.
 
-    It stays locked while the supervisor runs, so an unlocked one is abandoned; see `sweep`.
+    The supervisor locks the directory while it runs; `sweep` removes unlocked ones.
 
     Args:
         user: the user who must reach it.
@@ -208,9 +208,10 @@ def directory(
             if user.other:
                 made.chmod(0o711)  # the other user may go through it, but not list it
             return made
+    seen = ", ".join(f"{room} ({text})" for room, text in free.items())
     raise FailedError(
-        f"no directory is writable and has {size // 2**20} MB of room: {free}. "
-        "Make room, or name another one in TMPDIR"
+        f"no directory is writable, can be used by the user who runs PostgreSQL and has "
+        f"{size // 2**20} MB of room: {seen}. Make room, or set TMPDIR to another directory"
     )
 
 
@@ -237,7 +238,7 @@ def sweep() -> None:
 
 
 def programs(order: dict[str, Any], user: User, stack: ExitStack) -> Path:
-    """Return a directory of binaries that the user can run: a copy if these are in a home."""
+    """Return a directory of binaries that the user can run; copy the given one if necessary."""
     given = Path(order["bin"])
     if user.reaches(given) and user.reaches(given / "postgres"):
         return given
@@ -308,7 +309,7 @@ def _locale() -> str:
 def serve(order: dict[str, Any], data: Path, bin_: Path, user: User) -> None:
     """Run the server until the owner ends.
 
-    A port cannot be reserved for another program. If another program takes it first, try another.
+    The free port may be taken before PostgreSQL listens there; then try the next.
 
     Raises:
         FailedError: the server ended by itself.
