@@ -64,8 +64,17 @@ def test_four_workers_share_one_container(pytester, engine):
     assert containers(engine, run_id_in(str(seen))) == []
 
 
+# A published port is closed when its container ends, so connections fail at once. At an address of
+# the bridge, each of several connections would fail only after three seconds.
+PUBLISHED_PORT = """
+from pgherd.servers.docker import network
+network._own_bridge = lambda engine: None
+"""
+
+
 def test_run_stops_if_its_container_has_ended(pytester):
     """If a test ends the container, that test gets one message, and the run stops."""
+    pytester.makeconftest(PUBLISHED_PORT)
     pytester.makepyfile(
         """
         import docker, pytest

@@ -38,8 +38,16 @@ def test_pull_may_take_long_if_it_makes_progress(monkeypatch, engine):
     assert lines == [f"pulling {image}, which is not on this machine yet"]
 
 
+# By default, the owner waits five seconds for its workers, and five seconds for its server.
+END_SOON = """
+from pgherd.run import coordinator, transport
+coordinator._STARTED_WITHIN = transport._LEASES_END_WITHIN = 0.5
+"""
+
+
 def test_interrupt_ends_a_long_pull(pytester):
     """Ctrl-C ends a run during the pull, although its workers wait for the server."""
+    pytester.makeconftest(END_SOON)
     pytester.makepyfile(TWO_TESTS)
     with (
         registry.serving(registry.Image(every=4, pieces=20)) as image,
@@ -58,4 +66,4 @@ def test_interrupt_ends_a_long_pull(pytester):
         os.killpg(process.pid, signal.SIGINT)
         process.communicate(timeout=60)
     assert process.returncode == pytest.ExitCode.INTERRUPTED
-    assert time.monotonic() - began < 40  # the pull takes 80
+    assert time.monotonic() - began < 30  # the pull takes 80

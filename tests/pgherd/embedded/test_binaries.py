@@ -18,7 +18,7 @@ needs_wheel = pytest.mark.skipif(
 
 
 def test_newest_binaries_of_the_machine_are_found(public_directory, monkeypatch):
-    """The newest binaries in PATH and of pg_config are taken, and those that are too old are not."""
+    """The newest binaries in PATH or of pg_config are taken; binaries that are too old are not."""
     first, old = (installation(public_directory / name, name) for name in ("97.3", "12.22"))
     newest = installation(public_directory / "known", "98.12")
     program(public_directory / "bin/pg_config", f"echo {newest}")
