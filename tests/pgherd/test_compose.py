@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.pgherd.support import compose
-from tests.pgherd.support.compose import TIMEOUT, Project
+from tests.pgherd.support.compose import RUN, TIMEOUT, Project
 
 if TYPE_CHECKING:
     import subprocess
@@ -47,7 +47,7 @@ class RunningSuite:
 @pytest.fixture
 def running_suite(project) -> Iterator[RunningSuite]:
     """Start `docker compose run --rm tests` and wait until its first test has passed."""
-    with project.start("compose", "run", "--rm", "tests", "-n1", "-v") as process:
+    with project.start(*RUN, "tests", "-n1", "-v") as process:
         try:
             output = ""
             while " PASSED " not in output:

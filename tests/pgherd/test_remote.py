@@ -221,13 +221,14 @@ def test_client_that_sends_nothing_does_not_delay_the_end(owner):
 
 def test_both_ends_find_out_that_the_other_machine_is_lost(owner, monkeypatch):
     """The owner and the worker switch on TCP keep-alive."""
-    options = []
+    found = []
     keep_alive = transport._keep_alive  # noqa: SLF001
 
     def read_option(connection) -> None:
         keep_alive(connection)
-        with socket.socket(fileno=os.dup(connection.fileno())) as copy:
-            options.append(copy.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+        with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as copy:
+            ports = {copy.getsockname()[1], copy.getpeername()[1]}
+            found.append((ports, copy.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)))
 
     monkeypatch.setattr(transport, "_keep_alive", read_option)
     with (
@@ -235,7 +236,9 @@ def test_both_ends_find_out_that_the_other_machine_is_lost(owner, monkeypatch):
         closing(RemoteCoordinator(reception.invitation, "gw0")) as coordinator,
     ):
         coordinator.clone_name("gw0")
-        assert options == [1, 1]
+        _, port = reception.invitation["address"]
+        # The reception of another test may still have a thread that calls `_keep_alive`.
+        assert [option for ports, option in found if port in ports] == [1, 1]
 
 
 def test_worker_that_does_not_reach_its_owner_names_the_address(owner):

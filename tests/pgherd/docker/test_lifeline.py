@@ -12,13 +12,13 @@ import pytest
 from tests.pgherd.support.containers import containers
 from tests.pgherd.support.waiting import wait_until
 
-# By default, the owner waits five seconds for workers that do not end.
+# By default, pytest-xdist waits ten seconds for workers that do not end.
 CONFTEST = """
 import pathlib, pytest
 from pgherd import plugin
-from pgherd.run import transport
+from xdist.workermanage import NodeManager
 
-transport._LEASES_END_WITHIN = 0.5
+NodeManager.EXIT_TIMEOUT = 1
 
 def pytest_sessionstart(session):
     stash = session.config.stash
@@ -90,7 +90,7 @@ def test_container_does_not_outlive_its_owner(start_run, engine, how):
     process, run_id = start_run("asleep")
     assert len(containers(engine, run_id)) == 1
     process.send_signal(how)
-    if how is signal.SIGINT:  # the owner waits for its workers
+    if how is signal.SIGINT:  # pytest-xdist waits for its workers
         wait_until(lambda: containers(engine, run_id) == [], 30)
     else:
         assert wait_until(lambda: containers(engine, run_id) == []) < 2

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.pgherd.support import engine
+from tests.pgherd.support.plugins import OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 CHECKOUT = Path(__file__).parents[3]
 TIMEOUT = 300
 """How long a docker command may take, in seconds. Only a first build needs more than ten."""
+
+RUN = ["compose", "run", "--rm", f"--env=PYTEST_ADDOPTS={OPTIONS}"]
+"""The command that runs a service, before the service's name."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Project:
 
     def run(self, *arguments: str) -> str:
         """Run a service, and return its output."""
-        return self.docker("compose", "run", "--rm", *arguments)
+        return self.docker(*RUN, *arguments)
 
     def resources(self, *command: str) -> list[str]:
         """List what compose made, by one of `ps --all`, `network ls` and `volume ls`."""

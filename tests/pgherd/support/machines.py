@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from tests.pgherd.support.compose import CHECKOUT, TIMEOUT, Project
+from tests.pgherd.support.plugins import OPTIONS
 from tests.pgherd.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ class Machines:
     def options(self, *more: str) -> list[str]:
         """Return the command that runs a container on the network, with these options."""
         label = f"--label=com.docker.compose.project={self.project.name}"
-        return ["run", "--rm", label, f"--network={self.project.name}", *more]
+        pytest_ = f"--env=PYTEST_ADDOPTS={OPTIONS}"
+        return ["run", "--rm", label, f"--network={self.project.name}", pytest_, *more]
 
     def python(self, *arguments: str) -> list[str]:
         """Return the arguments that run a Python module in the suite's image."""
