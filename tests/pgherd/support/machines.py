@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 DATABASES = "SELECT datname FROM pg_database WHERE starts_with(datname, 'pgherd_')"
 SSH = """
 FROM {image}
-RUN apt-get -qq update && apt-get -qq install --no-install-recommends openssh-client openssh-server
+RUN echo force-unsafe-io >/etc/dpkg/dpkg.cfg.d/faster && apt-get -qq update \\
+    && apt-get -qq install --no-install-recommends openssh-client openssh-server
 RUN install -d /run/sshd && ssh-keygen -q -t ed25519 -N "" -f /key \\
     && install -D -o tests -m 600 /key.pub /home/tests/.ssh/authorized_keys \\
     && echo "Host worker*\\n User tests\\n IdentityFile /key\\n StrictHostKeyChecking no" \\
