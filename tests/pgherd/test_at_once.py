@@ -1,12 +1,11 @@
 """Several runs at once on one machine, each with a server of its own.
 
-Several runs on one server that was given are in `test_external`.
+`test_external` has the tests of several runs on one server.
 """
 
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import socket
 import subprocess
@@ -16,15 +15,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.pgherd.support import users
 from tests.pgherd.support.engine import need
-from tests.pgherd.test_embedded import ROOT, place, python_for
+from tests.pgherd.support.plugins import load_few_plugins
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["place"]  # a fixture
-
-# Each run comes to the meeting before its first test ends, so that all of them live at once.
+# Each run comes to the meeting before its first test ends, so that all runs live at once.
 TESTS = """
 import os, pathlib, time
 import pytest
@@ -37,29 +36,30 @@ def test_meet(pg, number):
     (meeting / pg.name).write_text(f"{pg.host}:{pg.port}")
     until = time.monotonic() + 60
     while len({name.split("_")[1] for name in os.listdir(meeting)}) < RUNS:
-        assert time.monotonic() < until, "the others did not come"
+        assert time.monotonic() < until, "the other runs did not come"
         time.sleep(0.01)
-    with pg.connect() as link:
-        link.cursor().execute("CREATE TABLE mine ()")
-    link.close()
+    with pg.connect() as connection:
+        connection.cursor().execute("CREATE TABLE mine ()")
+    connection.close()
 """
 
 
 @pytest.fixture
-def checkouts(place: Path, monkeypatch) -> list[Path]:
-    """Give two checkouts of one project."""
-    monkeypatch.setenv("MEETING", str(place / "meeting"))
-    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
-    (place / "meeting").mkdir()
-    (place / "meeting").chmod(0o777)
-    first = place / "first"
-    first.mkdir()
-    (first / "test_meet.py").write_text(TESTS)
-    return [first, shutil.copytree(first, place / "second")]
+def checkouts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Path]]:
+    """Two checkouts of one project, which every user can read."""
+    with users.public_directory() as directory:
+        monkeypatch.setenv("MEETING", str(directory / "meeting"))
+        load_few_plugins(monkeypatch)
+        (directory / "meeting").mkdir()
+        (directory / "meeting").chmod(0o777)
+        first = directory / "first"
+        first.mkdir()
+        (first / "test_meet.py").write_text(TESTS)
+        yield [first, shutil.copytree(first, directory / "second")]
 
 
 def start(stack: ExitStack, checkout: Path, *arguments: str, python=sys.executable, **user):
-    """Begin a run; it is killed at the end if it still runs."""
+    """Start a run, and kill it at the end if it still runs."""
     command = [python, "-m", "pytest", "-v", "-pno:cacheprovider", "-pno:randomly", *arguments]
     process = stack.enter_context(
         subprocess.Popen(
@@ -71,54 +71,52 @@ def start(stack: ExitStack, checkout: Path, *arguments: str, python=sys.executab
 
 
 def servers(meeting: Path, runs: list[subprocess.Popen]) -> dict[str, set[str]]:
-    """Wait until all runs have passed; give the places of each one's server, by the run's id."""
+    """Wait until all runs have passed; return the addresses of each run's servers, by its id."""
     for each in runs:
-        said, _ = each.communicate(timeout=90)
-        assert b"4 passed" in said, said.decode()
+        output, _ = each.communicate(timeout=90)
+        assert b"4 passed" in output, output.decode()
     found: dict[str, set[str]] = {}
-    for told in meeting.iterdir():
-        found.setdefault(told.name.split("_")[1], set()).add(told.read_text())
+    for path in meeting.iterdir():
+        found.setdefault(path.name.split("_")[1], set()).add(path.read_text())
     return found
 
 
 @pytest.mark.parametrize("kind", ["docker", "embedded"])
-def test_one_checkout_twice_and_another(kind: str, checkouts: list[Path]):
-    """Three runs have three servers, and of none of them anything is left."""
+def test_three_runs_in_two_checkouts_have_three_servers(kind: str, checkouts: list[Path]):
+    """Two runs in one checkout and one in another have a server each, and leave nothing."""
     if kind == "docker":
         need(os.environ.get("PGHERD_IMAGE") or "postgres:17")
     first, second = checkouts
     with ExitStack() as stack:
-        chosen = f"--pgherd-server={kind}"
-        hows = [(first, "-n2"), (first, "-n0"), (second, "-n2")]
-        runs = [start(stack, checkout, how, chosen) for checkout, how in hows]
+        server = f"--pgherd-server={kind}"
+        starts = [(first, "-n2"), (first, "-n0"), (second, "-n2")]
+        runs = [start(stack, checkout, how, server) for checkout, how in starts]
         found = servers(first.parent / "meeting", runs)
     assert [len(each) for each in found.values()] == [1, 1, 1]
     assert len(set.union(*found.values())) == 3
     if kind == "docker":
-        listed = ["docker", "ps", "--all", "--format={{.Names}}"]
-        left = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split()
-        assert not {f"pgherd-{run}" for run in found} & set(left)
+        ps = ["docker", "ps", "--all", "--format={{.Names}}"]
+        left = subprocess.run(ps, capture_output=True, text=True, check=True).stdout.split()
+        assert not {f"pgherd-{run_id}" for run_id in found} & set(left)
     else:
-        for where in set.union(*found.values()):
-            host, port = where.split(":")
+        for address in set.union(*found.values()):
+            host, port = address.split(":")
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection((host, int(port)))
 
 
-@pytest.mark.skipif(not ROOT, reason="only root can become another user")
-def test_two_users(checkouts: list[Path]):
-    """Each user's server has its own directory, which the other's run leaves alone."""
-    entry = pwd.getpwnam("nobody")
-    nobody = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-    told = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "HOME": "/"}
-    python = python_for(nobody, told)
+@users.needs_root
+def test_runs_of_two_users_have_three_servers(checkouts: list[Path]):
+    """Each user's servers have their own directories, which the other user's run leaves alone."""
+    user, environ = users.nobody(), users.environment(HOME="/")
+    python = users.python_for(user, environ)
     first, second = checkouts
     with ExitStack() as stack:
-        chosen = "--pgherd-server=embedded"
+        server = "--pgherd-server=embedded"
         runs = [
-            start(stack, first, "-n0", chosen),
-            start(stack, first, "-n2", chosen),
-            start(stack, second, "-n0", chosen, python=python, env=told, **nobody),
+            start(stack, first, "-n0", server),
+            start(stack, first, "-n2", server),
+            start(stack, second, "-n0", server, python=python, env=environ, **user),
         ]
         found = servers(first.parent / "meeting", runs)
     assert len(set.union(*found.values())) == 3

@@ -1,12 +1,13 @@
-"""The size of a server that a run starts: how many workers there are is known, and is enough."""
+"""The size of a server: the owner knows the number of workers and starts a server for them."""
 
 from __future__ import annotations
 
 import pytest
 
 from pgherd.servers import tuning
+from tests.pgherd.support.plugins import load_few_plugins
 
-TELL_THE_WORKERS = """
+WRITE_WORKERS = """
 import pathlib
 from pgherd import plugin
 
@@ -28,18 +29,22 @@ def pytest_sessionstart(session):
         ("--dist=no --tx=2*popen", 1),
     ],
 )
-def test_owner_knows_how_many_workers_there_are(pytester, how: str, workers: int):
-    """Whichever option of xdist says it, the owner counts the processes that will run tests."""
-    pytester.makeconftest(TELL_THE_WORKERS)
+def test_owner_knows_the_number_of_workers(pytester, monkeypatch, how: str, workers: int):
+    """The owner counts the processes that run tests, by whichever option of pytest-xdist."""
+    load_few_plugins(monkeypatch)
+    pytester.makeconftest(WRITE_WORKERS)
     pytester.makepyfile("def test_one(): pass")
     pytester.runpytest_subprocess(*how.split()).assert_outcomes(passed=1)
     assert int((pytester.path / "workers").read_text()) == workers
 
 
 @pytest.mark.parametrize("workers", [1, 16, 64])
-def test_every_worker_may_open_a_pool_and_drop_a_big_schema(workers: int):
-    """Twenty connections and four of ours for each, 6004 locks for each, and some to spare."""
-    sized = tuning.settings(workers)
-    connections = int(sized["max_connections"])
+def test_each_worker_may_open_a_pool_and_drop_a_large_schema(workers: int):
+    """The server has 24 connections and 6004 locks for each worker, and some to spare.
+
+    Of the connections, 20 are the project's and 4 are pgherd's.
+    """
+    settings = tuning.settings(workers)
+    connections = int(settings["max_connections"])
     assert connections >= 50 + 24 * workers
-    assert connections * int(sized["max_locks_per_transaction"]) >= 6004 * workers
+    assert connections * int(settings["max_locks_per_transaction"]) >= 6004 * workers

@@ -1,4 +1,4 @@
-"""PostgreSQL servers whose settings a test chooses, and poolers, from what is on this machine."""
+"""PostgreSQL servers and poolers for tests, from the programs on this machine."""
 
 from __future__ import annotations
 
@@ -36,14 +36,15 @@ SETTINGS = {
     "full_page_writes": "off",
 }
 PR_SET_PDEATHSIG = 1
-ROOM = 2**30  # bytes
+ROOM = 2**30
+"""The free space that shared memory must have to be used, in bytes."""
 
 
 def program(name: str) -> str:
-    """Find a program of PostgreSQL, or a pooler, or skip the test."""
+    """Return the path of a program of PostgreSQL, or of a pooler, or skip the test."""
     with suppress(NotHereError):
-        if (own := _own() / name).exists():
-            return str(own)
+        if (path := _binaries() / name).exists():
+            return str(path)
     found = shutil.which(name, path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin")
     if found is None:
         pytest.skip(f"there is no {name} on this machine")
@@ -51,64 +52,64 @@ def program(name: str) -> str:
 
 
 @functools.cache
-def _own() -> Path:
-    """Give the directory of binaries that whoever runs servers can run: a copy, if need be."""
+def _binaries() -> Path:
+    """Return a directory of binaries that `server_user` can run. It may be a copy."""
     found = binaries.find("")
     order = {"bin": str(found.directory), "root": str(found.root), "parts": found.parts}
     stack = ExitStack()
     atexit.register(stack.close)
-    # The supervisor looks whether its owner has ended, which is at the other end of a pipe.
+    # The supervisor checks its pipe from the owner, so this process gives it one.
     reading, writing = os.pipe()
     with mock.patch.object(supervisor, "_OWNER", reading):
-        place = supervisor.programs(order, supervisor.User(), stack)
+        directory = supervisor.programs(order, supervisor.User(), stack)
     os.close(reading)
     os.close(writing)
-    return place
+    return directory
 
 
-def as_whom() -> dict[str, object]:
-    """Say as whom to run what refuses to be run by root."""
+def server_user() -> dict[str, object]:
+    """Return the arguments of `subprocess.run` that run a program that refuses root."""
     return {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
 
 
 @contextmanager
 def directory() -> Iterator[Path]:
-    """Lend a directory that whoever runs a server may enter."""
+    """Create a directory that belongs to `server_user`; remove it at the end."""
     memory = "/dev/shm"  # noqa: S108
     roomy = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ROOM
-    room = memory if roomy else None
-    made = Path(tempfile.mkdtemp(prefix="pgherd-test-", dir=room))
+    parent = memory if roomy else None
+    created = Path(tempfile.mkdtemp(prefix="pgherd-test-", dir=parent))
     try:
-        give(made)
-        yield made
+        give(created)
+        yield created
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(created, ignore_errors=True)
 
 
 def give(*paths: Path) -> None:
-    """Make files those of whoever runs servers."""
+    """Make `server_user` the owner of these files."""
     for path in paths:
         if os.geteuid() == 0:
             shutil.chown(path, "nobody", "nogroup")
 
 
-def initialise(place: Path) -> Path:
-    """Make a cluster whose superuser needs no password; give its directory."""
-    data = place / "data"
+def initialise(parent: Path) -> Path:
+    """Create a cluster whose superuser needs no password, and return its directory."""
+    data = parent / "data"
     command = [program("initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "--no-sync"]
     subprocess.run(
         [*command, "-E", "UTF8", "--locale=C"],
         check=True,
         capture_output=True,
-        cwd=place,
-        **as_whom(),
+        cwd=parent,
+        **server_user(),
     )
     return data
 
 
 @contextmanager
 def running(data: Path, **settings: object) -> Iterator[Address]:
-    """Run a server until the end."""
+    """Run a server with these settings until the end of the context, and yield its address."""
     port = free_port()
     chosen = {**SETTINGS, "port": port, **settings}
     command = [program("postgres"), "-D", str(data)]
@@ -121,19 +122,19 @@ def running(data: Path, **settings: object) -> Iterator[Address]:
                 address.database("postgres").connect().close()
                 break
             except psycopg2.OperationalError:
-                said = (data.parent / "log").read_text()
-                if "SSL is not supported by this build" in said:
+                output = (data.parent / "log").read_text()
+                if "SSL is not supported by this build" in output:
                     pytest.skip("PostgreSQL on this machine was built without TLS")
-                assert time.monotonic() < until, said
+                assert time.monotonic() < until, output
                 time.sleep(0.01)
         yield address
 
 
 @contextmanager
-def pooled(server: Address, place: Path, mode: str) -> Iterator[Address]:
-    """Run pgbouncer before a server until the end."""
+def pooled(server: Address, directory: Path, mode: str) -> Iterator[Address]:
+    """Run pgbouncer in front of a server until the end of the context, and yield its address."""
     port = free_port()
-    users, config = place / f"users-{mode}", place / f"{mode}.ini"
+    users, config = directory / f"users-{mode}", directory / f"{mode}.ini"
     users.write_text(f'"{server.user}" "{server.password}"\n')
     config.write_text(
         f"[databases]\n* = host={server.host} port={server.port}\n"
@@ -141,20 +142,20 @@ def pooled(server: Address, place: Path, mode: str) -> Iterator[Address]:
         f"auth_type=trust\nauth_file={users}\npool_mode={mode}\n"
     )
     give(users, config)
-    with followed([program("pgbouncer"), str(config)], place / f"{mode}.log", signal.SIGKILL):
+    with followed([program("pgbouncer"), str(config)], directory / f"{mode}.log", signal.SIGKILL):
         until = time.monotonic() + 10
         while True:
             with closing(socket.socket()) as probe:
                 if probe.connect_ex((HOST, port)) == 0:
                     break
-            assert time.monotonic() < until, (place / f"{mode}.log").read_text()
+            assert time.monotonic() < until, (directory / f"{mode}.log").read_text()
             time.sleep(0.01)
         yield Address(HOST, port, server.user, server.password)
 
 
 @contextmanager
 def followed(command: list[str], log: Path, end: signal.Signals) -> Iterator[None]:
-    """Run a program until the end; it does not outlive this process, either."""
+    """Run a program until the end of the context. It does not outlive this process."""
     libc = ctypes.CDLL(None)
     with log.open("ab") as file:
         process = subprocess.Popen(
@@ -163,7 +164,7 @@ def followed(command: list[str], log: Path, end: signal.Signals) -> Iterator[Non
             stderr=file,
             cwd=log.parent,
             preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, end),  # noqa: PLW1509
-            **as_whom(),
+            **server_user(),
         )
     try:
         yield
@@ -173,7 +174,7 @@ def followed(command: list[str], log: Path, end: signal.Signals) -> Iterator[Non
 
 
 def free_port() -> int:
-    """Find a port that is free now."""
+    """Return a port that is free now."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return probe.getsockname()[1]

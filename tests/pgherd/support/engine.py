@@ -1,4 +1,4 @@
-"""What the tests of containers need of a machine; without it they are skipped, but never in CI."""
+"""What the tests of containers need: the engine, compose and images."""
 
 from __future__ import annotations
 
@@ -9,32 +9,34 @@ import subprocess
 
 import pytest
 
-AT_MOST = 300  # seconds; pulling an image
+TIMEOUT = 300
+"""How long the pull of an image may take, in seconds."""
 
 
 def need(*images: str, compose: bool = False) -> None:
-    """Skip the test where no engine answers, or one of the images is not to be had."""
+    """Skip the test if no engine answers or an image is missing. In CI, the test fails instead."""
     if reason := missing(images, compose=compose):
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
 
 
 @functools.cache
 def missing(images: tuple[str, ...], *, compose: bool) -> str | None:
-    """Say what this machine lacks."""
+    """Return what this machine lacks, or None."""
     if not shutil.which("docker"):
         return "needs the docker command"
     commands = [["docker", "version"], ["docker", "compose", "version"]]
     for command in commands if compose else commands[:1]:
-        if wrong := _wrong_with(command):
-            return f"needs `{' '.join(command)}` to work: {wrong}"
+        if error := _error_of(command):
+            return f"needs `{' '.join(command)}` to work: {error}"
     for image in images:
-        if _wrong_with(["docker", "image", "inspect", image]) and (
-            wrong := _wrong_with(["docker", "pull", "--quiet", image])
+        if _error_of(["docker", "image", "inspect", image]) and (
+            error := _error_of(["docker", "pull", "--quiet", image])
         ):
-            return f"needs the image {image}, which cannot be pulled: {wrong}"
+            return f"needs the image {image}, which cannot be pulled: {error}"
     return None
 
 
-def _wrong_with(command: list[str]) -> str:
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=AT_MOST)
-    return ran.stderr.strip() if ran.returncode else ""
+def _error_of(command: list[str]) -> str:
+    """Run a command, and return its error output if it fails, else an empty text."""
+    finished = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT)
+    return finished.stderr.strip() if finished.returncode else ""

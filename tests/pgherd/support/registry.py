@@ -1,4 +1,4 @@
-"""A registry that has one image, whose layer comes in pieces, or stops coming.
+"""A registry with one image, whose layer it sends in pieces, or does not finish.
 
 The protocol: https://distribution.github.io/distribution/spec/api/
 """
@@ -13,7 +13,6 @@ import platform
 import secrets
 import tarfile
 import threading
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -30,62 +29,63 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
 @dataclass
 class Image:
-    """One layer with one file, which no engine has."""
+    """An image with a random layer, so that no engine has it already."""
 
     every: float
-    """How many seconds pass between two pieces of the layer."""
+    """The time between two pieces of the layer, in seconds."""
     pieces: int
-    """How many pieces come; the layer has twenty."""
+    """How many pieces the registry sends, of twenty."""
     breaks: bool = False
-    """Whether the connection ends after them, so that the engine tries again."""
+    """Whether the registry then closes the connection, so that the engine tries again."""
     blobs: dict[str, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Make the layer, what describes it, and what lists both."""
+        """Create the layer, its configuration, and the manifest that lists both."""
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as tar:
             entry = tarfile.TarInfo("random")
             entry.size = 100_000
             tar.addfile(entry, io.BytesIO(secrets.token_bytes(entry.size)))
         self.layer = gzip.compress(packed.getvalue())
-        described = {
+        config = {
             "architecture": ARCHITECTURES.get(platform.machine(), platform.machine()),
             "os": "linux",
             "rootfs": {"type": "layers", "diff_ids": [digest(packed.getvalue())]},
         }
-        listed = {
+        manifest = {
             "schemaVersion": 2,
             "mediaType": IMAGE,
-            "config": self._add(CONFIG, json.dumps(described).encode()),
+            "config": self._add(CONFIG, json.dumps(config).encode()),
             "layers": [self._add(LAYER, self.layer)],
         }
-        self.manifest = json.dumps(listed).encode()
+        self.manifest = json.dumps(manifest).encode()
 
     def _add(self, kind: str, blob: bytes) -> dict[str, str | int]:
         self.blobs[digest(blob)] = blob
         return {"mediaType": kind, "size": len(blob), "digest": digest(blob)}
 
     def sent(self, blob: bytes, ended: threading.Event) -> Iterator[bytes]:
-        """Give what is sent of a blob, when it is sent."""
+        """Yield the pieces of a blob, each when it is time to send it."""
         if blob is not self.layer:
             yield blob
             return
         size = -(-len(blob) // 20)
         for number in range(self.pieces):
-            time.sleep(self.every)
+            if ended.wait(self.every):
+                return
             yield blob[number * size : (number + 1) * size]
         if self.pieces * size < len(blob) and not self.breaks:
             ended.wait()
 
 
 def digest(blob: bytes) -> str:
-    """Name a blob as registries do."""
+    """Return the digest by which a registry names a blob."""
     return f"sha256:{hashlib.sha256(blob).hexdigest()}"
 
 
 @contextmanager
 def serving(image: Image) -> Iterator[str]:
-    """Lend the name under which an engine on this machine can pull the image."""
+    """Run the registry, and yield the name by which an engine on this machine pulls the image."""
     ended = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
@@ -101,20 +101,20 @@ def serving(image: Image) -> Iterator[str]:
             if self.command == "GET":
                 for piece in image.sent(blob, ended):
                     self.wfile.write(piece)
-                self.close_connection = image.breaks
+                self.close_connection = image.breaks or ended.is_set()
 
         do_HEAD = do_GET  # noqa: N815
 
         def found(self) -> tuple[str, bytes]:
-            asked = self.path.rpartition("/")[2]
+            name = self.path.rpartition("/")[2]
             if "/manifests/" in self.path:
                 return IMAGE, image.manifest
-            return "application/octet-stream", image.blobs.get(asked, b"{}")
+            return "application/octet-stream", image.blobs.get(name, b"{}")
 
         def log_message(self, *_: object) -> None:
             pass
 
-    # To an engine, a registry at a loopback address need not speak TLS.
+    # An engine does not require TLS of a registry at a loopback address.
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
