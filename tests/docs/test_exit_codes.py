@@ -6,6 +6,8 @@ import pytest
 
 from tests.docs.markdown import ROOT
 
+pytestmark = pytest.mark.slow
+
 QUESTIONS = (ROOT / "docs" / "questions.md").read_text(encoding="utf-8").replace("\n", " ")
 
 

@@ -6,7 +6,11 @@ import re
 import shlex
 import subprocess
 
+import pytest
+
 from tests.docs import markdown
+
+pytestmark = pytest.mark.slow
 
 STEPS = [each for each in markdown.blocks(markdown.README) if each.section == "Quick start"]
 SERVER = re.compile(r"pgherd: .+ \(PostgreSQL [\d.]+\) at [\w.:]+, ready in [\d.]+ s")

@@ -7,6 +7,8 @@ import pytest
 from tests.docs.markdown import Block, all_blocks, files
 from tests.docs.projects import SECTIONS
 
+pytestmark = pytest.mark.slow
+
 # The README has its own test.
 PYTHON = [block for block in all_blocks("python") if block.page != "README"]
 

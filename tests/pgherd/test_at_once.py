@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 # Each run comes to the meeting before its first test ends, so that all runs live at once.
 TESTS = """
 import os, pathlib, time

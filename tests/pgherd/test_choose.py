@@ -13,6 +13,8 @@ from tests.pgherd.support.engine import need
 from tests.pgherd.support.messages import TWO_TESTS, only_message
 from tests.pgherd.support.plugins import load_few_plugins
 
+pytestmark = pytest.mark.slow
+
 NO_BINARIES = """
 from pgherd.servers.embedded import binaries
 binaries._of_the_machine = binaries._of_the_wheel = lambda: iter(())

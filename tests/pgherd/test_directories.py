@@ -7,6 +7,8 @@ import pytest
 from tests.pgherd.support.runs import clones, databases
 from tests.pgherd.support.suites import HELPERS, load_few_plugins
 
+pytestmark = pytest.mark.slow
+
 CONFTEST = (
     HELPERS
     + """

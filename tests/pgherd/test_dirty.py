@@ -6,6 +6,8 @@ import pytest
 
 from tests.pgherd.support.suites import HELPERS, load_few_plugins
 
+pytestmark = pytest.mark.slow
+
 CONFTEST = """
 import pytest
 from pgherd import sql_files

@@ -10,6 +10,8 @@ import pytest
 
 from pgherd.postgres import databases, naming
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PASSED = {"asyncpg": 7, "django": 10, "psycopg3": 10, "sqlalchemy": 9}
 

@@ -12,6 +12,8 @@ import pytest
 
 from tests.pgherd.support import histories
 
+pytestmark = pytest.mark.slow
+
 HISTORIES_PER_TEST = 50
 HISTORIES = int(os.environ.get("PGHERD_HISTORIES", "200"))
 FIRST_SEED = int(os.environ.get("PGHERD_SEED", "1"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 VARIABLES = {
     "PGHOST": "192.0.2.1",
     "PGHOSTADDR": "192.0.2.1",

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 # All of tests/app takes twice as long: PGHERD_WHOLE_SUITE=1.
 WHOLE = ["tests/app"] if "PGHERD_WHOLE_SUITE" in os.environ else []
 SOME = WHOLE or ["tests/app/test_roles.py", "tests/app/test_teams.py", "tests/app/test_db.py"]

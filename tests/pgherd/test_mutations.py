@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from psycopg2.extensions import connection
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Mutation:

@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 CONFTEST = """
 import pytest
 from pgherd import sql_files

@@ -8,6 +8,8 @@ from tests.pgherd.support import suites
 from tests.pgherd.support.runs import clones, databases
 from tests.pgherd.support.suites import HELPERS
 
+pytestmark = pytest.mark.slow
+
 suite, project = suites.suite, suites.project
 
 

@@ -7,6 +7,8 @@ import pytest
 from tests.pgherd.support import suites
 from tests.pgherd.support.suites import HELPERS
 
+pytestmark = pytest.mark.slow
+
 suite, project = suites.suite, suites.project
 
 

@@ -26,6 +26,8 @@ from pgherd.run.transport import Reception, RemoteCoordinator
 from pgherd.servers import Run, choose
 from tests.pgherd.support.plugins import load_few_plugins
 
+pytestmark = pytest.mark.slow
+
 TESTS = """
 import os, pathlib, time, pytest
 from pgherd import plugin

@@ -9,6 +9,8 @@ from pgherd.reset import generator
 from tests.pgherd.support import suites
 from tests.pgherd.support.runs import clones, databases
 
+pytestmark = pytest.mark.slow
+
 suite, project = suites.suite, suites.project
 
 

@@ -7,6 +7,8 @@ import pytest
 from pgherd import UsageError
 from pgherd.servers import tuning
 
+pytestmark = pytest.mark.slow
+
 TEST = """
 def test_settings(pg):
     connection = pg.connect()

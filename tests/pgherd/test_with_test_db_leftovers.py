@@ -6,6 +6,8 @@ import pytest
 
 from tests.pgherd.support import peewee_project
 
+pytestmark = pytest.mark.slow
+
 project = peewee_project.project
 
 

@@ -7,6 +7,8 @@ import pytest
 from tests.pgherd.support import peewee_project
 from tests.pgherd.support.peewee_project import MODELS
 
+pytestmark = pytest.mark.slow
+
 project, replacements = peewee_project.project, peewee_project.replacements
 
 NOWHERE = '"nowhere", host="127.0.0.1", port=1'

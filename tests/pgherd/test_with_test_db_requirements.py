@@ -9,6 +9,8 @@ import pytest
 from tests.pgherd.support import peewee_project, suites
 from tests.pgherd.support.peewee_project import SCHEMA, WRITE
 
+pytestmark = pytest.mark.slow
+
 project = peewee_project.project
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.pgherd.support import peewee_project
+
+pytestmark = pytest.mark.slow
 
 project, replacements = peewee_project.project, peewee_project.replacements
 

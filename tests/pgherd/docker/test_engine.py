@@ -13,6 +13,8 @@ from tests.pgherd.support import users
 from tests.pgherd.support.messages import TWO_TESTS, only_message
 from tests.pgherd.support.plugins import load_few_plugins
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _docker(monkeypatch):
@@ -36,7 +38,7 @@ def test_run_without_an_engine_gets_one_message(pytester, monkeypatch, how):
     text = only_message(pytester.runpytest_subprocess(how, "--dist=each"))
     address = f"unix://{pytester.path}/none.sock"
     assert f"no Docker engine answers at {address} (No such file or directory). Start" in text
-    assert text.count("or a server that you have: --pgherd-url=postgresql://") == 1
+    assert text.count("existing server: --pgherd-url=postgresql://") == 1
 
 
 def test_quick_check_accepts_an_engine_elsewhere(monkeypatch, public_directory):

@@ -14,6 +14,8 @@ from pgherd.servers.docker import image as docker_image
 from tests.pgherd.support import registry
 from tests.pgherd.support.messages import TWO_TESTS, only_message
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("how", ["-n0", "-n2"])
 def test_image_that_does_not_exist_is_named(pytester, how):

@@ -12,6 +12,8 @@ import pytest
 from tests.pgherd.support.containers import containers
 from tests.pgherd.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 # By default, pytest-xdist waits ten seconds for workers that do not end.
 CONFTEST = """
 import pathlib, pytest

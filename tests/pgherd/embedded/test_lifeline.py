@@ -16,6 +16,8 @@ from pgherd.servers.embedded import supervisor
 from tests.pgherd.support.owners import SOON
 from tests.pgherd.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 def test_end_of_the_run_leaves_nothing(start_owner, public_directory):
     """At the end of the context, PostgreSQL and its directory are gone."""

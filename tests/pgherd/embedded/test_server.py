@@ -11,6 +11,8 @@ import pytest
 
 from pgherd.servers.embedded import binaries, supervisor
 
+pytestmark = pytest.mark.slow
+
 
 def test_server_has_the_settings_of_a_throwaway_server(start_owner):
     """The server is sized for its workers, listens on loopback only, and wants the password."""

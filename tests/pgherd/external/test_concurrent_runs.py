@@ -9,6 +9,8 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from pgherd.postgres import naming
 from tests.pgherd.support.external import option
 from tests.pgherd.support.runs import clones, databases
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pgherd import Address
+
+pytestmark = pytest.mark.slow
 
 # The pause gives the other runs time to ask for the same template while it is built.
 SLOW = f"time.sleep(0.2)\n        {CREATE.strip()}"

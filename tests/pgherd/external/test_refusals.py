@@ -14,6 +14,8 @@ from tests.pgherd.support.external import option, refusal, url_of
 from tests.pgherd.support.runs import clones, databases
 from tests.pgherd.support.suites import HELPERS, SCHEMA_CHANGE, TESTS, conftest
 
+pytestmark = pytest.mark.slow
+
 OLD = external.Facts("12.22", 12, "me", may_create=True, standby=False, read_only=False)
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from pgherd import Address
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _with_schema_change(suite):

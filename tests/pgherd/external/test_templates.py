@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from contextlib import closing
 
+import pytest
+
 from pgherd.options import Options
 from pgherd.postgres import connections, databases, locks, naming
 from pgherd.run import sweep
@@ -11,6 +13,8 @@ from pgherd.run.coordinator import Coordinator
 from pgherd.template.build import build
 from tests.pgherd.support.external import url_of
 from tests.pgherd.support.waiting import wait_until
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_run_keeps_the_template_that_it_uses(make_role):

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from tests.pgherd.support import clusters
 from tests.pgherd.support.external import option, refusal
 from tests.pgherd.support.suites import HELPERS, SCHEMA_CHANGE, TESTS
+
+pytestmark = pytest.mark.slow
 
 TLS_TEST = """
 import psycopg2
