@@ -15,7 +15,7 @@ from psycopg2 import sql
 from pgherd.postgres import connections, databases, locks, naming
 from pgherd.reset import generator
 from pgherd.template.build import build
-from tests.pgherd.support import histories
+from tests.pgherd.support import histories, plugins
 from tests.pgherd.support.reset_clones import (  # noqa: F401 - fixtures
     make_clone,
     pristine_states,
@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _no_chosen_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let an inner run choose its own server, whatever server the outer run uses.
+    """Let an inner run choose its own server, and load few plugins.
 
     The outer run's image is kept, so that both runs use the same one.
     """
+    plugins.load_few(monkeypatch)
     for name in ("PGHERD_SERVER", "PGHERD_URL", "PGHERD_BIN", "PGHERD_LISTEN"):
         monkeypatch.delenv(name, raising=False)
 

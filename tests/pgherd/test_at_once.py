@@ -17,7 +17,6 @@ import pytest
 
 from tests.pgherd.support import users
 from tests.pgherd.support.engine import need
-from tests.pgherd.support.plugins import load_few_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +50,6 @@ def checkouts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Path]]:
     """Two checkouts of one project, which every user can read."""
     with users.public_directory() as directory:
         monkeypatch.setenv("MEETING", str(directory / "meeting"))
-        load_few_plugins(monkeypatch)
         (directory / "meeting").mkdir()
         (directory / "meeting").chmod(0o777)
         first = directory / "first"

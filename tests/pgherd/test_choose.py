@@ -11,7 +11,6 @@ import pytest
 from tests.pgherd.support import registry
 from tests.pgherd.support.engine import need
 from tests.pgherd.support.messages import TWO_TESTS, only_message
-from tests.pgherd.support.plugins import load_few_plugins
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +25,6 @@ def auto(pytester, monkeypatch):
     """A suite that chooses no server, on a machine where no engine answers."""
     monkeypatch.delenv("PGHERD_IMAGE", raising=False)
     monkeypatch.setenv("DOCKER_HOST", f"unix://{pytester.path}/none.sock")
-    load_few_plugins(monkeypatch)
     pytester.makepyfile(TWO_TESTS)
     return pytester
 

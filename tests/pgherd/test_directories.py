@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.pgherd.support.runs import clones, databases
-from tests.pgherd.support.suites import HELPERS, load_few_plugins
+from tests.pgherd.support.suites import HELPERS, load_only_xdist
 
 pytestmark = pytest.mark.slow
 
@@ -47,7 +47,7 @@ def test_top(pg_database):
 @pytest.fixture
 def directories(pytester: pytest.Pytester, server, monkeypatch) -> pytest.Pytester:
     """Return a project with two directories that override `pg_migrations`, and a test above."""
-    load_few_plugins(monkeypatch)
+    load_only_xdist(monkeypatch)
     for name in ("shop", "forum"):
         pytester.mkdir(name)
         (pytester.path / name / f"{name}.sql").write_text(f"CREATE TABLE {name} (id int UNIQUE)")
@@ -180,7 +180,7 @@ def test_after(pg):
 
 def test_a_module_and_a_class_can_override(pytester, server, monkeypatch):
     """In pytest, a module and a class can override a fixture, so pgherd follows these, too."""
-    load_few_plugins(monkeypatch)
+    load_only_xdist(monkeypatch)
     pytester.makepyfile(LEVELS)
     (pytester.path / "module.sql").write_text("CREATE TABLE of_module ()")
     (pytester.path / "class.sql").write_text("CREATE TABLE of_class ()")

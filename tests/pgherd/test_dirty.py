@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.pgherd.support.suites import HELPERS, load_few_plugins
+from tests.pgherd.support.suites import HELPERS, load_only_xdist
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +21,7 @@ def pg_migrations():
 @pytest.fixture
 def project(pytester, server, monkeypatch):
     """Return a function that runs tests in a project with one empty table."""
-    load_few_plugins(monkeypatch)
+    load_only_xdist(monkeypatch)
     pytester.makeconftest(CONFTEST)
     (pytester.path / "schema.sql").write_text("CREATE TABLE thing (id int)")
 

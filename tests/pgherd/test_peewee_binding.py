@@ -11,7 +11,7 @@ from playhouse.pool import PooledPostgresqlDatabase
 
 from pgherd import UsageError
 from pgherd.peewee import bound, disconnect
-from tests.pgherd.support.suites import load_few_plugins
+from tests.pgherd.support.suites import load_only_xdist
 
 NAME = "SELECT current_database()"
 
@@ -250,7 +250,7 @@ def test_a_database_connects_again_after_its_clone_was_replaced(
     pytester, server, monkeypatch, database, how
 ):
     """This holds in the main thread, in other threads and in requests."""
-    load_few_plugins(monkeypatch)
+    load_only_xdist(monkeypatch)
     pytester.makeconftest(CONFTEST.format(database=database) + how)
     pytester.makepyfile(TESTS)
     # The tests import their models from the conftest.

@@ -24,7 +24,6 @@ from pgherd.run import transport
 from pgherd.run.coordinator import Coordinator
 from pgherd.run.transport import Reception, RemoteCoordinator
 from pgherd.servers import Run, choose
-from tests.pgherd.support.plugins import load_few_plugins
 
 pytestmark = pytest.mark.slow
 
@@ -56,7 +55,6 @@ def own_address() -> str:
 @pytest.fixture
 def project(pytester, monkeypatch):
     """A suite of two tests, which wait for each other on two workers."""
-    load_few_plugins(monkeypatch)
     pytester.makepyfile(TESTS.format(directory=str(pytester.path)))
     return pytester
 

@@ -33,7 +33,7 @@ def test_a_second_run_uses_the_template_of_the_first(project):
 @pytest.mark.parametrize("how", ["-n2", "-n0", "-pno:xdist"])
 def test_the_clones_are_dropped_at_the_end(project, monkeypatch, server, how):
     """A run in parallel, a serial one, and one without xdist leave no clone."""
-    suites.load_all_plugins(monkeypatch)
+    suites.load_all(monkeypatch)
     project.runpytest_subprocess(how).assert_outcomes(passed=3)
     assert clones(project)
     assert not clones(project) & databases(server)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from pgherd.servers import tuning
-from tests.pgherd.support.plugins import load_few_plugins
 
 WRITE_WORKERS = """
 import pathlib
@@ -31,7 +30,6 @@ def pytest_sessionstart(session):
 )
 def test_owner_knows_the_number_of_workers(pytester, monkeypatch, how: str, workers: int):
     """The owner counts the processes that run tests, by whichever option of pytest-xdist."""
-    load_few_plugins(monkeypatch)
     pytester.makeconftest(WRITE_WORKERS)
     pytester.makepyfile("def test_one(): pass")
     pytester.runpytest_subprocess(*how.split()).assert_outcomes(passed=1)

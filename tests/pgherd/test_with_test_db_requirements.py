@@ -16,7 +16,7 @@ project = peewee_project.project
 
 def test_without_the_plugin_the_test_fails(project, pytester, monkeypatch):
     """The models are not used, and the message names the option that loads the plugin."""
-    suites.load_all_plugins(monkeypatch)
+    suites.load_all(monkeypatch)
     pytester.makeconftest("")
     result = project(
         """

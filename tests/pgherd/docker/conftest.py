@@ -8,7 +8,6 @@ import docker
 import pytest
 
 from tests.pgherd.support.engine import need
-from tests.pgherd.support.plugins import load_few_plugins
 
 
 @pytest.fixture(autouse=True)
@@ -16,7 +15,6 @@ def _docker(monkeypatch):
     """Choose the container for the inner run."""
     need("postgres:17")
     monkeypatch.setenv("PGHERD_SERVER", "docker")
-    load_few_plugins(monkeypatch)
 
 
 @pytest.fixture

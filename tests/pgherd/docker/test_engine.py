@@ -11,7 +11,6 @@ from pgherd.errors import NotHereError
 from pgherd.servers.docker import engine as docker_engine
 from tests.pgherd.support import users
 from tests.pgherd.support.messages import TWO_TESTS, only_message
-from tests.pgherd.support.plugins import load_few_plugins
 
 pytestmark = pytest.mark.slow
 
@@ -20,7 +19,6 @@ pytestmark = pytest.mark.slow
 def _docker(monkeypatch):
     """Choose the container, although these tests need no engine."""
     monkeypatch.setenv("PGHERD_SERVER", "docker")
-    load_few_plugins(monkeypatch)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.pgherd.support import owners, users
-from tests.pgherd.support.plugins import load_few_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,7 +18,6 @@ def _embedded(monkeypatch):
     """Choose the embedded server for the inner run."""
     monkeypatch.setenv("PGHERD_SERVER", "embedded")
     monkeypatch.delenv("PGHERD_IMAGE", raising=False)
-    load_few_plugins(monkeypatch)
 
 
 @pytest.fixture

@@ -48,7 +48,5 @@ def test_last_lines_of_a_server_that_ends_during_the_run_are_shown(pytester):
         """
     )
     result = pytester.runpytest_subprocess("-n0")
-    result.stdout.fnmatch_lines(
-        ["pgherd: the PostgreSQL server ended during the run: *"]
-    )
+    result.stdout.fnmatch_lines(["pgherd: the PostgreSQL server ended during the run: *"])
     result.stdout.fnmatch_lines(["*received immediate shutdown request"])

@@ -76,7 +76,7 @@ class Machines:
         user = spec["securityContext"]
         first = spec[section][0]
         options = [f"--user={user['runAsUser']}:{user['runAsGroup']}", "--cap-drop=ALL"]
-        for variable in first["env"]:
+        for variable in first.get("env", ()):
             source = variable.get("valueFrom", {})
             if "secretKeyRef" in source:
                 value = self.kinds["Secret"]["stringData"][source["secretKeyRef"]["key"]]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.pgherd.support.suites import load_few_plugins
+from tests.pgherd.support.suites import load_only_xdist
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,7 +98,7 @@ def project(
     pytester: pytest.Pytester, server, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., pytest.RunResult]:
     """Return a function that runs tests in a project with four models, and returns the result."""
-    load_few_plugins(monkeypatch)
+    load_only_xdist(monkeypatch)
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(models=MODELS)
     (pytester.path / "schema.sql").write_text(SCHEMA)

@@ -15,6 +15,6 @@ than all the rest of its start.
 """
 
 
-def load_few_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+def load_few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let inner runs, and their workers, load only plugins that they use."""
     monkeypatch.setenv("PYTEST_ADDOPTS", OPTIONS)

@@ -82,7 +82,7 @@ def conftest(fingerprint: str, apply: str = CREATE) -> str:
     return CONFTEST.replace("{fingerprint}", fingerprint).replace("{apply}", apply.strip())
 
 
-def load_few_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+def load_only_xdist(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let inner runs load only pytest-xdist and pgherd.
 
     The virtual environment has many other plugins, and loading them takes most of an inner run's
@@ -92,7 +92,7 @@ def load_few_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTEST_PLUGINS", "xdist.plugin,pgherd.plugin")
 
 
-def load_all_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+def load_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let inner runs load all installed plugins again, as a user's run does."""
     monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
     monkeypatch.delenv("PYTEST_PLUGINS")
@@ -104,7 +104,7 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
 
     A test that calls `makepyfile` with a text alone replaces these three tests.
     """
-    load_few_plugins(monkeypatch)
+    load_only_xdist(monkeypatch)
     pytester.makeconftest(conftest(f"things of {pytester.path}"))
     pytester.makepyfile(HELPERS + TESTS)
     return pytester
