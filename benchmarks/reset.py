@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 WRITE = "; ".join(f"INSERT INTO t{number} (name) VALUES ('x')" for number in range(3))  # noqa: S608 (numbers)
 SLOW_EVERY = 10
-"""Slow candidates are measured in one of so many rounds."""
+"""Of this many rounds, one also measures the slow candidates."""
 OTHER_TESTS = 0.1
 """How long other tests take between two tests that replace the clone, in seconds."""
 LIMITS = {20: 0.3, 100: 0.6, 500: 2.0}

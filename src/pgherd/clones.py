@@ -87,6 +87,8 @@ class Spares:
     def _ready(self) -> Database:
         # Forget the spare first: if making it failed, the next call makes another.
         coming, self._next = self.prefetch(), None
+        if coming.done() and coming.exception() is not None:  # perhaps long ago: try once more
+            coming, self._next = self.prefetch(), None
         return coming.result()
 
     @contextmanager
@@ -115,6 +117,7 @@ class Spares:
             count: whether to count the open connections. If there are any, wait up to half a second
                 for the server to end those that a client has closed.
 
+
         Returns:
             How many connections there were, if they were counted; else 0.
 
@@ -142,6 +145,7 @@ class Spares:
         spare, connection = self._ready(), self._lasting_connection()
         old = self._database.server.database(next(self._names))
         if databases.exists(connection, self._database.name):
+            databases.roll_back_prepared(connection, self._database)
             # First refuse: a pool may open new connections as fast as its old ones are ended.
             connections.refuse(connection, self._database.name)
             open_connections = self._count_open(connection) if count else 0

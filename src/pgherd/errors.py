@@ -5,14 +5,15 @@ A message says what failed and its name, why, and what to do. The cause is chain
 
 from __future__ import annotations
 
+import os
 import traceback
 from pathlib import Path
 
-PACKAGE = str(Path(__file__).parent)
+PACKAGE = f"{Path(__file__).parent}{os.sep}"
 
 
 class PgherdError(Exception):
-    """The base of every error that pgherd raises."""
+    """The base of pgherd's own errors."""
 
 
 class UsageError(PgherdError):

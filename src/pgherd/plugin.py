@@ -62,8 +62,8 @@ class _Owner:
 class _Process:
     """What this process keeps while pytest runs."""
 
+    overrides: Overrides
     opened: ExitStack = field(default_factory=ExitStack)
-    overrides: Overrides = field(default_factory=Overrides)
     owner: _Owner | None = None
 
 
@@ -89,7 +89,8 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         'pg(isolation="clone"): replace the database after the test, even if it could be reset',
     )
-    process = config.stash[_process] = _Process()
+    overrides = Overrides(lambda: _close_connections(config))
+    process = config.stash[_process] = _Process(overrides)
     worker_input: dict[str, Any] | None = getattr(config, "workerinput", None)
     if worker_input is not None:
         remote = RemoteCoordinator(worker_input["pgherd"], worker_input["workerid"])
@@ -121,7 +122,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Apply the migrations of the test's directory; mark an unreset database as dirty."""
-    item.config.stash[_process].overrides.test_begins(item.nodeid)
+    item.config.stash[_process].overrides.test_begins(item)
     if (database := item.config.stash.get(worker_database, None)) is not None:
         database.test_begins()
 
@@ -132,6 +133,17 @@ def pytest_fixture_setup(
 ) -> None:
     """Record which definition of `pg_migrations` applies."""
     request.config.stash[_process].overrides.fixture_set_up(fixturedef, request)
+
+
+def pytest_fixture_post_finalizer(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> None:
+    """Do not trust a reset if a fixture that has the database is torn down after it."""
+    database = request.config.stash.get(worker_database, None)
+    if database is not None:
+        overrides = request.config.stash[_process].overrides
+        if overrides.may_write(fixturedef.argname):
+            database.fixture_ends()
 
 
 @pytest.hookimpl(trylast=True)
@@ -151,6 +163,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Close what this process opened, if pytest stopped before the session started."""
     if _process in config.stash:
         config.stash[_process].opened.close()
+
+
+def _close_connections(config: pytest.Config) -> None:
+    if (database := config.stash.get(worker_database, None)) is not None:
+        database.close_connections()
 
 
 def _become_owner(config: pytest.Config, process: _Process) -> None:
@@ -194,7 +211,7 @@ def _worker_specs(config: pytest.Config) -> list[str]:
 
 
 def _may_be_remote(spec: str) -> bool:
-    """Whether a worker may be on another machine, perhaps that of the gateway in `via=`."""
+    """Whether a worker may be on another machine; with `via=`, its gateway may be on one."""
     keys = {part.partition("=")[0] for part in spec.split("//")}
     return "popen" not in keys or "via" in keys
 

@@ -243,3 +243,103 @@ def test_replace(pg, number):
     connection.commit()
     connection.close()
 """
+
+
+DEPENDENCY = """
+import pytest
+from pgherd import sql_files
+
+@pytest.fixture(scope="session")
+def schema():
+    return "top.sql"
+
+@pytest.fixture(scope="session")
+def pg_migrations(schema, pytestconfig):
+    return sql_files(pytestconfig.rootpath / schema)
+"""
+OF_DEPENDENCY = (
+    HELPERS
+    + """
+@pytest.mark.parametrize("number", range(2))
+def test_tables(pg, number):
+    assert tables(pg) == ["{name}"]
+"""
+)
+
+
+@pytest.mark.parametrize("order", [["test_top.py", "deep", "test_top_2.py"], ["deep", "."]])
+def test_a_directory_may_override_what_pg_migrations_depends_on(pytester, server, order):
+    """A directory overrides a fixture that `pg_migrations` requests, and gets its own database."""
+    pytester.makeconftest(DEPENDENCY)
+    deep = pytester.mkdir("deep")
+    (deep / "conftest.py").write_text(
+        "import pytest\n\n@pytest.fixture(scope='session')\ndef schema():\n    return 'deep.sql'\n"
+    )
+    for name, path in {"top": pytester.path, "deep": deep}.items():
+        (pytester.path / f"{name}.sql").write_text(f"CREATE TABLE {name} ()")
+        for suffix in ("", "_2"):
+            text = OF_DEPENDENCY.replace("{name}", name)
+            (path / f"test_{name}{suffix}.py").write_text(text)
+    result = pytester.runpytest_subprocess("-n0", *order)
+    assert set(result.parseoutcomes()) == {"passed"}
+
+
+PARAMETRIZED = (
+    HELPERS
+    + """
+from pgherd import sql_files
+
+def test_before(pg):
+    assert tables(pg) == []
+
+@pytest.mark.parametrize("pg_migrations", [sql_files("x.sql")], scope="session")
+def test_parameter(pg, pg_migrations):
+    assert tables(pg) == ["x"]
+
+def test_after(pg):
+    assert tables(pg) == []
+"""
+)
+
+
+def test_a_test_may_parametrize_pg_migrations(pytester, server):
+    """The parameter applies to its test alone."""
+    pytester.makepyfile(PARAMETRIZED)
+    (pytester.path / "x.sql").write_text("CREATE TABLE x ()")
+    pytester.runpytest_subprocess("-n0").assert_outcomes(passed=3)
+
+
+KEPT = (
+    HELPERS
+    + """
+import psycopg2
+
+kept = {}
+
+@pytest.fixture(scope="session")
+def pg_disconnect():
+    return lambda: kept.pop("connection").close() if kept else None
+
+@pytest.mark.parametrize("number", range(2))
+def test_keep(pg, number):
+    if "connection" not in kept:
+        kept["connection"] = psycopg2.connect(pg.url)
+        kept["connection"].autocommit = True
+    kept["connection"].cursor().execute("SELECT 1")
+"""
+)
+
+
+def test_connections_are_closed_before_the_database_changes(directories):
+    """`pg_disconnect` is called when a directory's migrations replace the worker's database."""
+    conftest = "import pytest, kept\nfrom kept import pg_disconnect\n"
+    (directories.path / "kept.py").write_text(KEPT)
+    (directories.path / "conftest.py").write_text(conftest)
+    for name in ("shop", "forum"):
+        (directories.path / name / f"test_kept_{name}.py").write_text(
+            "from kept import test_keep\n"
+        )
+    result = directories.runpytest_subprocess(
+        "-n0", "shop/test_kept_shop.py", "forum/test_kept_forum.py"
+    )
+    result.assert_outcomes(passed=4)

@@ -154,3 +154,32 @@ def test_next(pg):
     )
     result.assert_outcomes(passed=2, warnings=1)
     result.stdout.fnmatch_lines(["*left a connection in a transaction*INSERT INTO thing*"])
+
+
+LATE = """
+@pytest.fixture
+def late(pg_database):
+    yield
+    write(pg_database)
+
+@pytest.fixture
+def later(late):
+    yield
+
+def test_write(late, pg):
+    pass
+
+def test_next(pg):
+    assert count(pg) == 0
+
+def test_write_through_another(later, pg):
+    pass
+
+def test_last(pg):
+    assert count(pg) == 0
+"""
+
+
+def test_teardown_of_a_fixture_that_writes_after_the_reset(project):
+    """A fixture that was set up before `pg` writes in its teardown; the next test is clean."""
+    project(LATE).assert_outcomes(passed=4)

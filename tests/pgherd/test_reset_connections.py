@@ -143,3 +143,15 @@ def test_a_closed_resetter_leaves_no_connection(shop: Clone):
         assert resetter.reset() is True
     # The server may need a moment to notice that the client has gone.
     assert any(shop.execute(OTHERS) == [] for _ in range(100)), "a connection is still open"
+
+
+def test_a_transaction_is_ended_although_its_session_reports_nothing(shop: Clone):
+    """With track_activities = off, PostgreSQL shows no state, only the transaction's lock."""
+    with closing(shop.database.connect()) as connection:
+        connection.autocommit = True
+        connection.cursor().execute("SET track_activities = off")
+        connection.autocommit = False
+        connection.cursor().execute("INSERT INTO role (name) VALUES ('hidden')")
+        assert shop.resetter.reset()
+        [left] = shop.resetter.left
+        assert left.pid == connection.info.backend_pid

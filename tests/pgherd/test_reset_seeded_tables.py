@@ -139,3 +139,13 @@ def test_an_unchanged_table_whose_trigger_always_fires_is_no_change(make_clone):
     clone.assert_reset()
     clone.execute("UPDATE few SET a = 2")
     clone.assert_replaced()
+
+
+def test_a_vacuum_is_noticed_after_the_statistics_were_reset(make_clone):
+    """VACUUM hides a change of a large table, and pg_stat_reset hides the VACUUM."""
+    clone = make_clone("CREATE TABLE many AS SELECT generate_series(1, 5000) AS a")
+    clone.execute("UPDATE many SET a = 0 WHERE a = 5")
+    clone.execute("VACUUM many")
+    clone.execute("VACUUM many")
+    clone.execute("SELECT pg_stat_reset()")
+    clone.assert_replaced()

@@ -13,6 +13,7 @@ import psycopg2
 import pytest
 
 from pgherd.postgres import databases, locks
+from pgherd.reset import generator
 from pgherd.template import comment
 from pgherd.template.build import build
 
@@ -249,3 +250,40 @@ def test_a_connection_that_a_step_left_open_delays_no_clone(
     databases.create(connection, f"pgherd_{run_id}_clone", name)
     assert time.monotonic() - began < 2
     opened[0].close()
+
+
+def test_a_connection_that_the_migrations_left_open_does_not_block_the_generator(
+    pg_server: Address, name: str
+):
+    """Connections are ended after each step, so an open transaction blocks no VACUUM FULL."""
+    opened = []
+
+    def migrate(database: Database) -> None:
+        opened.append(database.connect())
+        cursor = opened[0].cursor()
+        cursor.execute("CREATE TABLE country AS SELECT generate_series(1, 60000) AS id")
+        opened[0].commit()
+        cursor.execute("SELECT count(*) FROM country")  # leaves the transaction open
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(build, pg_server, name, migrate, generator.install).result(30)
+    with pytest.raises(psycopg2.OperationalError):
+        opened[0].cursor().execute("SELECT 1")
+
+
+FOLD = """
+CREATE FUNCTION fold(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT lower($1)';
+CREATE FUNCTION norm(text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS
+  'BEGIN RETURN fold($1); END';
+CREATE TABLE person (name text);
+CREATE INDEX ON person (norm(name));
+COPY person FROM PROGRAM 'seq 1 58000';
+"""
+
+
+def test_a_table_that_vacuum_full_cannot_rewrite_is_no_error(
+    pg_server: Address, name: str, execute, connection
+):
+    """A function of an index needs the usual search path; without it, VACUUM FULL fails."""
+    build(pg_server, name, lambda database: execute(database, FOLD), generator.install)
+    assert databases.is_frozen(connection, name) is True

@@ -1,7 +1,8 @@
 """The decorator `with_test_db`: models bound to the worker's clone, with empty tables.
 
-Tables that the template lacks are created for the call and dropped after it. This leaves the schema
-as it was, so pgherd removes its entries from the log of schema changes, and the clone can be reset.
+Tables that the template lacks are created for the call and dropped after it. Creating and dropping
+them leaves the schema as it was. So pgherd removes the entries of both from the log of schema
+changes, and the clone can be reset.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import peewee
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from pgherd import lending
 from pgherd.errors import UsageError
@@ -173,10 +175,20 @@ def _bound_already(database: peewee.Database | peewee.Proxy) -> Iterator[None]:
 
     Such a transaction would hold locks. One that was open before belongs to the calling test.
     """
-    was_open = database.in_transaction()
-    yield
-    if not was_open and database.in_transaction():
-        disconnect(database)
+    was_open = _in_transaction(database)
+    try:
+        yield
+    finally:
+        if not was_open and _in_transaction(database):
+            disconnect(database)
+
+
+def _in_transaction(database: peewee.Database | peewee.Proxy) -> bool:
+    """Whether a transaction is open; Peewee does not count one that `begin()` started."""
+    if database.is_closed():
+        return False
+    status: int = database.connection().info.transaction_status
+    return status != TRANSACTION_STATUS_IDLE
 
 
 def _prepare(database: Any, listed: tuple[Model, ...]) -> tuple[list[Model], str]:

@@ -211,7 +211,7 @@ class Address:
 
 
 def _check_quoting(url: str) -> None:
-    """Refuse a URL whose user or password has a delimiter, of which messages could show a part."""
+    """Refuse an unquoted delimiter in the user or password, where messages could show a part."""
     text = url.partition("://")[2]
     before, _, after = text.partition("@")
     # libpq takes what is before the first @ as user and password, unless it has a slash.

@@ -35,6 +35,7 @@ _FOREIGN_CONNECTION = (
 _SETTINGS = {
     "statement_timeout = 0": 0,
     "lock_timeout = 0": 0,
+    "default_transaction_read_only = off": 0,
     "idle_session_timeout = 0": 140000,
     "transaction_timeout = 0": 170000,
     "tcp_keepalives_idle = 20": 0,

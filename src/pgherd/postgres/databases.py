@@ -49,8 +49,9 @@ def create(
 ) -> None:
     """Create an empty database, or clone a template.
 
-    An empty database is made from template0. It refuses connections, so nobody adds objects to it,
-    and the template's fingerprint covers everything in a database made from it. STRATEGY FILE_COPY
+    pgherd creates an empty database from template0, not template1. Nobody can add objects to
+    template0, because it refuses connections. So only the migrations decide what the new database
+    contains, and their fingerprint covers all of it. STRATEGY FILE_COPY
     copies the template's files. It is the fastest way where durability is off. It was the only way
     before PostgreSQL 15, which introduced the clause and another default. CREATE DATABASE does not
     copy the settings that ALTER DATABASE gave the template, so they are set again:

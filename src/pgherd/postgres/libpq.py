@@ -50,8 +50,9 @@ VARIABLES = {
 }
 """The environment variable of each parameter that has one."""
 
-# The parameters with which an environment variable could keep pgherd from a server that it started.
-# For each: the value that overrides the variable, and the version of libpq that introduced it.
+# An environment variable, such as PGHOSTADDR, can prevent pgherd's connection to a server that it
+# started. For each parameter with such a variable: the value that overrides the variable, and the
+# version of libpq that introduced it.
 _NEUTRAL = {
     "hostaddr": ("", 0),
     "options": ("", 0),

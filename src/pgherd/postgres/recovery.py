@@ -30,4 +30,5 @@ def is_starting(error: psycopg2.Error) -> bool:
 
 def has_crashed(error: psycopg2.Error) -> bool:
     """Whether a connection was lost in a way that a crash explains, so the server may recover."""
-    return any(text in str(error) for text in _CRASHED)
+    ended = "due to administrator command" in str(error)  # pg_terminate_backend, or a shutdown
+    return not ended and any(text in str(error) for text in _CRASHED)

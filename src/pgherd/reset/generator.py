@@ -7,10 +7,12 @@ its plans. It lives in the schema `pgherd`, with all that it needs, and every cl
 from __future__ import annotations
 
 import hashlib
+import logging
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import psycopg2
 from psycopg2 import sql
 
 from pgherd.postgres import sqltext
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from psycopg2.extensions import connection, cursor
 
     from pgherd.postgres.address import Database
+
+log = logging.getLogger("pgherd")
 
 # How many tables or sequences one condition checks. Bigger groups mean fewer conditions, but more
 # tables to check again one by one if one of the group has changed.
@@ -52,7 +56,10 @@ _BLOCKED = """
 EXISTS (SELECT FROM pg_stat_get_activity(NULL) AS client
         WHERE datid = pgherd_database AND pid <> pg_backend_pid()
           AND backend_type = 'client backend'
-          AND (client.xact_start IS NOT NULL OR client.state LIKE 'idle in transaction%'))
+          AND (client.xact_start IS NOT NULL OR client.state LIKE 'idle in transaction%'
+               -- With track_activities = off, only the lock shows the transaction.
+               OR client.state = 'disabled' AND client.pid IN (
+                 SELECT pid FROM pg_lock_status() WHERE locktype = 'virtualxid')))
 OR EXISTS (SELECT FROM pg_lock_status()
            WHERE locktype = 'advisory' AND database = pgherd_database AND pid <> pg_backend_pid())
 """
@@ -60,8 +67,9 @@ _PREPARED_TRANSACTION = (
     "EXISTS (SELECT FROM pg_prepared_xact() AS prepared WHERE dbid = pgherd_database)"
 )
 
-# The function's own variables have names that no column has. A column may have the name of a
-# result, or be called FOUND; then `use_column` makes the name mean the column:
+# The function's own variables have names that no column has. A column may have the name of an OUT
+# parameter (`state`, `bloated`), or of PL/pgSQL's variable FOUND. With `use_column`, such a name
+# means the column:
 # https://www.postgresql.org/docs/current/plpgsql-implementation.html#PLPGSQL-VAR-SUBST
 _FUNCTION = """
 CREATE FUNCTION {schema}.reset(OUT state text, OUT bloated text[]) LANGUAGE plpgsql
@@ -158,15 +166,20 @@ END IF;
 # For a table that the reset does not restore, it reads the visibility map. VACUUM marked every page
 # all-visible in the template, and INSERT, UPDATE and DELETE clear the mark of their page:
 # https://www.postgresql.org/docs/current/storage-vm.html A VACUUM in the clone would set the marks
-# again, so it counts as a change. TRUNCATE removes all pages, and COPY FREEZE after it marks its
-# own, but then the table has another file.
+# again, so it counts as a change. COPY FREEZE after TRUNCATE fills
+# the table with marked pages, but TRUNCATE gives the table a new file, so the file's number is
+# compared, too. A crash empties an unlogged table, so its size is compared.
 _MANY_CHANGED = """
 pg_relation_filenode({id}) <> {file}
+OR pg_relation_size({id}) <> {size}
 OR (SELECT all_visible FROM {schema}.pg_visibility_map_summary({id})) * {block}
    <> pg_relation_size({id})
 OR pg_stat_get_vacuum_count({id}) + pg_stat_get_autovacuum_count({id}) > 0
+OR pg_stat_get_db_stat_reset_time(pgherd_database) IS NOT NULL
 """
-# Without the extension pg_visibility, the rows are counted.
+# The rows are counted without the extension pg_visibility, before PostgreSQL 15, whose statistics
+# arrive late, and from 19 on, where a query may set the marks as well.
+_MAP_RELIABLE = range(150000, 190000)
 _MANY_COUNTED = """
 (SELECT count(*) FILTER (WHERE age(t.xmin) >= age(seed.since)) <> {rows} OR count(*) <> {rows}
  FROM ONLY {table} AS t, {schema}.seed WHERE seed.id = {id})
@@ -189,8 +202,8 @@ SELECT c.oid, n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid 
 WHERE c.relkind = %s AND c.relpersistence <> 't' AND c.oid >= %s AND n.nspname <> %s
 ORDER BY c.oid
 """
-# The tables that the reset may not restore: those whose files are big enough for many rows, and
-# those with a trigger or rule that would fire.
+# The tables that the reset perhaps does not restore: those whose file is big enough for many rows,
+# and those with a trigger or rule that would fire.
 _NOT_RESTORED = f"""
 SELECT c.oid, n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND c.oid >= %s AND n.nspname <> %s
@@ -241,6 +254,17 @@ def install(database: Database) -> None:
             }
             cursor.execute(formatted(_FUNCTION, **conditions, body=body))
             guard.remember()
+
+
+def _vacuum(cursor: cursor, table: sql.Composable, mode: str = "") -> None:
+    """Vacuum a table, if that is possible; else every change of it means a new clone.
+
+    VACUUM FULL builds indexes again, with a search path that a function of an index may not expect.
+    """
+    try:
+        cursor.execute(sql.SQL(f"VACUUM {mode}{{}}").format(table))
+    except psycopg2.Error:
+        log.debug("VACUUM failed", exc_info=True)
 
 
 class _Sequence(NamedTuple):
@@ -356,6 +380,8 @@ def _add_visibility(cursor: cursor) -> bool:
 
     If the project has already added the extension, a second copy is impossible.
     """
+    if cursor.connection.server_version not in _MAP_RELIABLE:
+        return False
     name = "pg_visibility"
     available = rows(cursor, "SELECT FROM pg_available_extensions WHERE name = %s", name)
     if not available or rows(cursor, "SELECT FROM pg_extension WHERE extname = %s", name):
@@ -383,8 +409,8 @@ def _begin(connection: connection) -> None:
         cursor.execute(f"CREATE TABLE {SCHEMA}.seed (id oid, since xid)")
         for oid, *names in rows(cursor, _NOT_RESTORED, FIRST_OF_USER, SCHEMA):
             table = sql.Identifier(*names)
-            cursor.execute(sql.SQL("VACUUM {}").format(table))
+            _vacuum(cursor, table)
             if rows(cursor, _NOT_ALL_VISIBLE, oid):
-                cursor.execute(sql.SQL("VACUUM FULL {}").format(table))
-                cursor.execute(sql.SQL("VACUUM {}").format(table))
+                _vacuum(cursor, table, "FULL ")
+                _vacuum(cursor, table)
     connection.autocommit = False

@@ -15,6 +15,7 @@ import psycopg2
 
 from pgherd import unpatched
 from pgherd.postgres.naming import SCHEMA
+from pgherd.postgres.sqltext import FIRST_OF_USER
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection
@@ -34,6 +35,10 @@ _REPLICATION_ROLE = "SET session_replication_role = replica"
 # would leave these rows. Then the clone is replaced.
 _ROW_SECURITY = "SET row_security = off"
 
+# A crash of the server must not lose a reset and keep what the test wrote before. And a server or
+# role may be read-only by default.
+_SETTINGS = "SET synchronous_commit = on; SET default_transaction_read_only = off"
+
 # A prepared statement is parsed and planned only once.
 _PREPARE = f"PREPARE pgherd_reset AS SELECT * FROM {SCHEMA}.reset()"
 _RESET = "EXECUTE pgherd_reset"
@@ -47,12 +52,18 @@ FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
   AND (xact_start IS NOT NULL OR state LIKE 'idle in transaction%' OR pid IN (
     SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted
-       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())))
+       AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+    OR state = 'disabled' AND pid IN (SELECT pid FROM pg_locks WHERE locktype = 'virtualxid'))
 """
 _TERMINATE = "SELECT pg_terminate_backend(pid) FROM unnest(%s) AS pid"
 _PREPARED_TRANSACTIONS = """
 SELECT gid, extract(epoch FROM clock_timestamp() - prepared)::float FROM pg_prepared_xacts
 WHERE database = current_database()
+"""
+
+_UNLOGGED = """
+SELECT oid::regclass::text FROM pg_class
+WHERE relpersistence = 'u' AND relkind = 'r' AND oid >= %s
 """
 
 _ENDS_BY_ITSELF_WITHIN = 0.5
@@ -134,6 +145,10 @@ class Resetter:
             return False
         return bool(state == "pristine")
 
+    def unlogged_tables(self) -> list[str]:
+        """List the clone's unlogged tables, which a crash of the server empties."""
+        return [name for (name,) in self._query(_UNLOGGED, FIRST_OF_USER)]
+
     def _call(self) -> tuple[str, list[str] | None]:
         ((state, bloated),) = self._query(_RESET)
         return state, bloated
@@ -186,6 +201,7 @@ class Resetter:
             if connection.get_parameter_status("is_superuser") == "on":
                 cursor.execute(_REPLICATION_ROLE)
             cursor.execute(_ROW_SECURITY)
+            cursor.execute(_SETTINGS)
             # If a test dropped the schema `pgherd`, this fails, and so will the reset.
             with suppress(psycopg2.Error):
                 cursor.execute(_PREPARE)

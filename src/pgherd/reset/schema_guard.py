@@ -38,9 +38,9 @@ OR EXISTS (SELECT FROM pg_database WHERE oid = pgherd_database
                 OR pg_get_userbyid(datdba) <> session_user))
 """
 
-# The catalogs that can change without an event trigger, each with the rows to look at: large
-# objects, event triggers themselves, the index that CLUSTER used, and what a superuser can change
-# with UPDATE and DELETE: whether an index is valid, and enum values.
+# The catalogs that can change without firing an event trigger, each with the rows to look at. They
+# hold large objects, event triggers, and the mark of the index that CLUSTER used. A superuser can
+# also write to catalogs directly: mark an index invalid, or change an enum's values.
 _OF_USER = f"oid >= {FIRST_OF_USER}"
 _WITHOUT_EVENTS = {
     "pg_largeobject_metadata": "true",

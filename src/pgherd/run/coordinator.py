@@ -105,9 +105,10 @@ class Coordinator:
         began = unpatched.now()
         run = Run(self.run_id, self._workers, self._host)
         server = self._stack.enter_context(choose.start(self._options, run, self._say))
-        liveness = Liveness(server.address, self.run_id)
-        self._liveness = self._stack.enter_context(closing(liveness))
-        sweep.dead_runs(server.address)
+        with connections.translated_errors():
+            liveness = Liveness(server.address, self.run_id)
+            self._liveness = self._stack.enter_context(closing(liveness))
+            sweep.dead_runs(server.address)
         self._say(
             f"{server.description} (PostgreSQL {server.version}) at {server.address.host}:"
             f"{server.address.port}, ready in {unpatched.now() - began:.2f} s"
@@ -122,9 +123,10 @@ class Coordinator:
                 raise MigrationError("there is no template; see the first test that needed it")
             if self._is(template, _State.READY):
                 return False
-            self._claims[template] = _Claim(worker)
             if self._liveness is not None:
-                self._liveness.hold(naming.use_of(template))
+                with connections.translated_errors():
+                    self._liveness.hold(naming.use_of(template))
+            self._claims[template] = _Claim(worker)
             return True
 
     def _is(self, template: str, state: _State) -> bool:

@@ -26,8 +26,8 @@ def clones(server: Address, beginning: str) -> None:
 
     Args:
         server: the server of the clones.
-        beginning: the result of `naming.clones_of` or `naming.clone`. That of gw1 does not match
-            the databases of gw10.
+        beginning: the result of `naming.clones_of` or `naming.clone`. For the clone of gw1, this
+            drops no database of gw10.
     """
     with connections.maintenance(server) as connection:
         spares = f"{beginning.removesuffix('_')}_"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pgherd import clones, lending
 from pgherd.clones import Spares
-from pgherd.errors import LeftBehindWarning
+from pgherd.errors import LeftBehindWarning, ServerError
 from pgherd.postgres import connections
 from pgherd.reset.resetter import Resetter
 
@@ -52,12 +52,18 @@ class WorkerDatabase:
             self.database: Database = clones.make(server, template, name)
         self.spares = Spares(self.database, template)
         self._resetter = Resetter(self.database)
+        self._disconnect: Callable[[], None] = close_nothing
+        self._unlogged: list[str] | None = None
         self._dirty = False
         self._reset_since_test_began = False
 
     def test_begins(self) -> None:
         """Count the database as dirty, unless it was reset during the test before."""
         self._dirty = self._dirty or not self._reset_since_test_began
+        self._reset_since_test_began = False
+
+    def fixture_ends(self) -> None:
+        """Record that a fixture has ended that may have written in its teardown."""
         self._reset_since_test_began = False
 
     @contextmanager
@@ -71,31 +77,53 @@ class WorkerDatabase:
         Raises:
             ServerError: the database can be neither reset nor replaced.
         """
+        self._disconnect = disconnect
         if self._dirty:
-            self._restore(disconnect, replace=False)
+            self._restore(replace=False)
         self._dirty = True
         with lending.lend(self.database):
             yield self.database
-        self._restore(disconnect, replace=replace)
+        self._restore(replace=replace)
 
-    def _restore(self, disconnect: Callable[[], None], *, replace: bool) -> None:
+    def _restore(self, *, replace: bool) -> None:
         """Reset the clone; replace it if the reset did not succeed, or if the test asked for it."""
-        if not self._resetter.reset() or replace:
-            self._replace(disconnect)
+        succeeded = self._resetter.reset()
+        left = self._resetter.left
+        if left:
+            self.close_connections()  # the project may keep one that the reset has ended
+        if not succeeded or replace:
+            self._replace()
         self._dirty, self._reset_since_test_began = False, True
-        for left in self._resetter.left:
-            warnings.warn(str(left), LeftBehindWarning, stacklevel=1)
+        for each in left:
+            warnings.warn(str(each), LeftBehindWarning, stacklevel=1)
 
-    def _replace(self, disconnect: Callable[[], None]) -> None:
-        self._resetter.close()
-        disconnect()
+    def close_connections(self) -> None:
+        """Close the connections of the project's code, as far as it has said how."""
+        self._disconnect()
         lending.close_connections()
+
+    def _replace(self) -> None:
+        self._resetter.close()
+        self.close_connections()
         # Count open connections only if the project has no function that closes them; such a
         # project may not know that it has any.
-        unaware = disconnect is close_nothing and not lending.has_closers()
-        if count := self.spares.replace(count=unaware):
+        unaware = self._disconnect is close_nothing and not lending.has_closers()
+        count = self.spares.replace(count=unaware)
+        with connections.translated_errors():
+            self._verify()
+        if count:
             message = _CONNECTIONS_ENDED.format(count=count)
             warnings.warn(message, LeftBehindWarning, stacklevel=1)
+
+    def _verify(self) -> None:
+        """Check a new clone, if the template may have been damaged by a crash of the server."""
+        if self._unlogged is None:
+            self._unlogged = self._resetter.unlogged_tables()
+        if self._unlogged and not self._resetter.reset():
+            raise ServerError(
+                "the server has crashed, and its recovery has emptied UNLOGGED tables of the "
+                f"template: {', '.join(self._unlogged)}. Run the tests again, or use logged tables"
+            )
 
     def close(self) -> None:
         """Close what this process holds open; the owner drops the databases."""

@@ -31,8 +31,8 @@ SELECT current_setting('server_version'), current_setting('server_version_num'):
 FROM pg_roles WHERE rolname = current_user
 """
 
-# A pooler could give two sessions two different backends by chance. The same two, three times, are
-# unlikely.
+# By chance, a pooler could serve two sessions by two different backends. It is unlikely to choose
+# the same two three times in a row.
 _POOLER_CHECKS = 3
 
 
@@ -126,7 +126,7 @@ def refusal(facts: Facts) -> str | None:
 
 
 def _pooler_refusal(connection: connection, address: Address) -> str | None:
-    """Return why a pooler that serves one session by several backends is unusable, or None.
+    """Return a refusal if a pooler serves a session by several backends; else None.
 
     Behind it, a session cannot keep a lock, a setting or a prepared statement. Two connections each
     report the backend that serves them, several times in turn. If each has a session of its own, it

@@ -69,14 +69,14 @@ def _read(chosen: str) -> Iterator[tuple[str, str]]:
         name, separator, value = (text.strip() for text in part.partition("="))
         if not part.strip():
             continue
-        if not separator or not re.fullmatch(r"[a-z_][a-z0-9_.]*", name):
+        if not separator or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.]*", name):
             raise UsageError(
                 f"pgherd_settings has {part.strip()!r}, which is not name=value. "
                 "Write, for example: shared_preload_libraries=pg_stat_statements"
             )
-        if name in _RESERVED:
+        if name.lower() in _RESERVED:
             raise UsageError(f"pgherd_settings cannot set {name}: pgherd chooses it. Remove it")
-        yield name, value
+        yield name.lower(), value
 
 
 def _default_settings(workers: int) -> dict[str, str]:

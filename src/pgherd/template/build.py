@@ -37,11 +37,13 @@ def build(server: Address, name: str, *steps: Callable[[Database], None]) -> Non
         with _created(connection, name):
             for step in steps:
                 step(server.database(name))
+                # A connection that a step left open could block the next step.
+                connections.end(connection, name)
             with closing(server.database(name).connect()) as inside:
                 relations = comment.count_relations(inside)
             comment.write(connection, name, relations)
-        # Each clone of the template would wait 5 s for a connection to it, then fail. A step may
-        # have left one open, and a monitoring program may have opened one.
+        # If a connection to the template is open, CREATE DATABASE waits 5 s for it to end, then
+        # fails. A step may have left one open, and a monitoring program may have opened one.
         connections.refuse(connection, name)
         connections.end(connection, name)
         databases.freeze(connection, name)

@@ -139,7 +139,7 @@ def command(line: str, *, inputs: Sequence[str | Path], variable: str = "DATABAS
 
 
 def fingerprint_of(paths: Iterable[Path], root: Path | None = None) -> str:
-    """Return a digest of the names and contents of files; with a root, of paths below it."""
+    """Return a digest of files: their contents, and their names or, with a root, paths below it."""
     digest = hashlib.sha256()
     for path in paths:
         content = path.read_bytes()

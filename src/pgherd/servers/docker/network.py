@@ -24,11 +24,12 @@ class Network:
 
     - If this process runs in a container, the new container joins the same network, and is reached
       at its address there.
-    - If this machine has the engine's bridge, the container is reached at its address on it,
-    without a proxy in between. - Otherwise (Docker Desktop has its bridge in a virtual machine),
-    the container's port is published.
-      With an engine on this machine, it is published on loopback. With an engine on another
-      machine, it is published on all interfaces of that machine.
+    - If this machine has the engine's bridge, this process reaches the container at its address on
+      the bridge, without a proxy in between.
+    - Otherwise, the container's port is published. With Docker Desktop, for example, the bridge is
+    in
+      a virtual machine. With an engine on this machine, the port is published on loopback. With an
+      engine on another machine, it is published on all interfaces of that machine.
 
     If workers run on other machines, the port is published at the host where they reach this
     machine. If pgherd runs in a container, all workers must be in the same Docker network.
@@ -80,7 +81,7 @@ def _own_network(engine: Any) -> str | None:
     if not Path("/.dockerenv").exists():
         return None
     for name in _own_names():
-        with suppress(docker.errors.NotFound):
+        with suppress(docker.errors.DockerException):
             own = engine.containers.get(name)
             shared, _, other = own.attrs["HostConfig"]["NetworkMode"].partition(":")
             if shared == "container":  # it shares another container's network

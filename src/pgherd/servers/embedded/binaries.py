@@ -75,8 +75,9 @@ def _named(directory: Path) -> Binaries:
 
 def _of_the_machine() -> Iterator[Path]:
     yield from (Path(each) for each in os.get_exec_path() if each)
-    if config := shutil.which("pg_config"):
-        yield Path(_output(config, "--bindir").strip())
+    config = shutil.which("pg_config")
+    if config and (directory := _output(config, "--bindir").strip()):
+        yield Path(directory)
     yield from Path("/usr/lib/postgresql").glob("*/bin")
 
 

@@ -63,8 +63,8 @@ def server(options: Options, run: Run, say: Callable[[str], None]) -> Iterator[S
         "parts": found.parts,
         "password": password,
         "host": host,
-        "settings": tuning.settings(run.workers, options.settings)
-        | _SETTINGS
+        "settings": _SETTINGS
+        | tuning.settings(run.workers, options.settings)
         | {"listen_addresses": host},
     }
     with closing(_Supervisor(order)) as lifeline:
