@@ -31,6 +31,7 @@ class Liveness:
     While it holds them, no other run drops its clones or those templates. The locks belong to a
     connection, which can be lost: the server restarts, or an administrator ends idle connections.
     So a thread checks the connection, and takes the locks again through a new one if it was lost.
+    Until then, for at most five seconds, another run could take this one for dead.
 
     Args:
         server: the server of the run's databases.

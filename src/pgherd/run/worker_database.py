@@ -1,7 +1,8 @@
 """A worker's database: its clone, which every test gets pristine, and the clone's spares.
 
 This module decides between the two ways to make the clone pristine again: reset it, or replace it
-by a spare.
+by a spare. It replaces the clone if the reset did not succeed, and after a test with the mark
+`pg(isolation="clone")`.
 """
 
 from __future__ import annotations

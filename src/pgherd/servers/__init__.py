@@ -2,8 +2,9 @@
 
 Each kind is a module or package of this folder with a function `server`, whose signature is
 `Start`. To add a kind, also add its name to the option `server` in options.py; `choose` imports it
-by that name. A server that pgherd starts gets its settings from `tuning`, and `readiness` waits
-for it.
+by that name. If `auto` should try the kind, change `choose` as well. A server that pgherd starts
+needs a lifeline, which ends it when the owner is killed; it gets its settings from `tuning`, and
+`readiness` waits for it.
 """
 
 from __future__ import annotations
