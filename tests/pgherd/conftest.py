@@ -41,6 +41,13 @@ def _no_chosen_server(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """Return pytest's own fixture, which has unset PYTEST_ADDOPTS, with few plugins again."""
+    plugins.load_few(monkeypatch)
+    return pytester
+
+
+@pytest.fixture
 def server(pg_server: Address, monkeypatch: pytest.MonkeyPatch) -> Address:
     """Return the outer run's server, after giving its URL to the inner run."""
     monkeypatch.setenv("PGHERD_URL", pg_server.database(pg_server.maintenance).url)

@@ -93,10 +93,10 @@ SELDOM_FOUND = {
         ),
         "UPDATE many SET a = 0 WHERE id = 3",
     ),
-    "the file of many rows is ignored": (
+    "the file and the size of many rows are ignored": (
         Mutation(
             "_MANY_CHANGED",
-            "pg_relation_filenode({id}) <> {file}\nOR",
+            "pg_relation_filenode({id}) <> {file}\nOR pg_relation_size({id}) <> {size}\nOR",
             applies_to=_has_visibility_map,
         ),
         "TRUNCATE many",

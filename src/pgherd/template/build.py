@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
+
+import psycopg2
 
 from pgherd.postgres import connections, databases, locks
 from pgherd.template import comment
@@ -63,5 +65,6 @@ def _created(connection: connection, name: str) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        databases.drop(connection, name)
+        with suppress(psycopg2.Error):  # what the block raised is the reason to show
+            databases.drop(connection, name)
         raise
