@@ -277,3 +277,42 @@ def test_related_models_with_two_databases_use_one_clone(project, pytester, kind
     """Both databases lead to the clone, and afterwards, each model has its own one again."""
     pytester.makepyfile(models=TWO_MODELS.replace("{databases}", TWO_DATABASES[kind]))
     project(IMPORTS + TWO_TESTS).assert_outcomes(passed=3)
+
+
+LEFT_OPEN = """
+@pytest.fixture(scope="session", autouse=True)
+def own(pg_database):
+    with bound(database, pg_database):
+        yield database
+
+@with_test_db((User,))
+def test_leave(pg):
+    {leave}
+
+@with_test_db((User,))
+@pytest.mark.parametrize("number", range(2))
+def test_next(pg, number):
+    assert User.select().count() == 0
+    User.create(name="ada")
+"""
+
+
+@pytest.mark.parametrize(
+    ("leave", "failed"),
+    [
+        ("database.begin(); User.create(name='ada')", 0),
+        ("database.session_start(); User.create(name='ada'); assert 0", 1),
+    ],
+    ids=["passes", "fails"],
+)
+def test_a_transaction_left_in_a_bound_database_fails_no_other_test(
+    project, pytester, leave: str, failed: int
+):
+    """The project's database connects again after pgherd has ended its open transaction."""
+    pytester.makepyfile(models=models(DATABASES["plain"]))
+    text = IMPORTS + "from pgherd.peewee import bound\n" + LEFT_OPEN.replace("{leave}", leave)
+    result = project(text)
+    outcomes = result.parseoutcomes()
+    assert outcomes["passed"] == 3 - failed
+    assert outcomes.get("failed", 0) == failed
+    assert "errors" not in outcomes
