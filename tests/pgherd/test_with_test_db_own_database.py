@@ -285,23 +285,23 @@ def own(pg_database):
     with bound(database, pg_database):
         yield database
 
-@with_test_db((User,))
+@with_test_db((Role,))
 def test_leave(pg):
     {leave}
 
-@with_test_db((User,))
+@with_test_db((Role,))
 @pytest.mark.parametrize("number", range(2))
 def test_next(pg, number):
-    assert User.select().count() == 0
-    User.create(name="ada")
+    assert Role.select().count() == 0
+    Role.create(name="ada")
 """
 
 
 @pytest.mark.parametrize(
     ("leave", "failed"),
     [
-        ("database.begin(); User.create(name='ada')", 0),
-        ("database.session_start(); User.create(name='ada'); assert 0", 1),
+        ("database.begin(); Role.create(name='ada')", 0),
+        ("database.session_start(); Role.create(name='ada'); assert 0", 1),
     ],
     ids=["passes", "fails"],
 )
