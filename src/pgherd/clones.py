@@ -111,17 +111,15 @@ class Spares:
     def replace(self, *, count: bool = False) -> int:
         """Replace the worker's clone by a spare, which gets the clone's name. Its URL stays valid.
 
-        Connections to the replaced clone are ended.
+        Connections to the replaced clone are ended. If a process of the server has crashed, this
+        tries again for up to 30 seconds.
 
         Args:
             count: whether to count the open connections. If there are any, wait up to half a second
                 for the server to end those that a client has closed.
 
-
         Returns:
             How many connections there were, if they were counted; else 0.
-
-        If a process of the server has crashed, this waits until the server has recovered.
 
         Raises:
             ServerError: the server does not answer, or refuses.

@@ -87,11 +87,12 @@ class Overrides:
         return name not in _OWN and "pg_database" in self.requested_by(name)
 
     def _finish(self, name: str) -> None:
-        finishers = self._finishers.pop(name, [])
-        if finishers:
-            self._before_change()
-        for finish in finishers:
-            finish()
+        try:
+            if name in self._finishers:
+                self._before_change()
+        finally:  # an error of the project must not leave another definition's database in place
+            for finish in self._finishers.pop(name, []):
+                finish()
 
     def _applying(self) -> object:
         """Return the definitions that apply to the running test, of those that are known."""

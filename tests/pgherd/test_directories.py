@@ -343,3 +343,23 @@ def test_connections_are_closed_before_the_database_changes(directories):
         "-n0", "shop/test_kept_shop.py", "forum/test_kept_forum.py"
     )
     result.assert_outcomes(passed=4)
+
+
+FAILS = """
+import pytest
+
+@pytest.fixture(scope="session")
+def pg_disconnect():
+    def fail():
+        raise RuntimeError("cannot close")
+
+    return fail
+"""
+
+
+def test_pg_disconnect_that_raises_leaves_no_database_of_another_directory(directories):
+    """The first test after the change has the error; the next has its own directory's database."""
+    (directories.path / "conftest.py").write_text(FAILS)
+    files = ["shop/test_shop_a.py", "forum/test_forum_a.py"]
+    result = directories.runpytest_subprocess("-n0", *files)
+    result.assert_outcomes(passed=3, errors=1)

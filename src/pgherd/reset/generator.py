@@ -165,10 +165,10 @@ END IF;
 
 # For a table that the reset does not restore, it reads the visibility map. VACUUM marked every page
 # all-visible in the template, and INSERT, UPDATE and DELETE clear the mark of their page:
-# https://www.postgresql.org/docs/current/storage-vm.html A VACUUM in the clone would set the marks
-# again, so it counts as a change. COPY FREEZE after TRUNCATE fills
-# the table with marked pages, but TRUNCATE gives the table a new file, so the file's number is
-# compared, too. A crash empties an unlogged table, so its size is compared.
+# https://www.postgresql.org/docs/current/storage-vm.html
+# A VACUUM in the clone would set the marks again, so it counts as a change. COPY FREEZE after
+# TRUNCATE fills the table with marked pages, but TRUNCATE gives the table a new file, so the file's
+# number is compared, too. A crash empties an unlogged table, so its size is compared.
 _MANY_CHANGED = """
 pg_relation_filenode({id}) <> {file}
 OR pg_relation_size({id}) <> {size}
